@@ -1,0 +1,56 @@
+"""Canonical bytes, digests, and strict reading of JSON.
+
+Canonical form is RFC 8785 (JCS); a record's digest is sha256 over the canonical bytes of the record without its
+own `provenance.digest`. Reading rejects duplicate keys, NaN and Infinity, which Python's json accepts.
+Knows nothing of what the JSON means.
+"""
+
+import hashlib
+import json
+from typing import Any, NoReturn
+
+import rfc8785
+
+from .errors import JsonError
+
+
+def canonical_bytes(value: Any) -> bytes:
+    """Serialise plain JSON data to RFC 8785 bytes; raise JsonError for NaN, Infinity and integers over 2**53."""
+    try:
+        return rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+        raise JsonError(f"not canonical JSON: {error}") from None
+
+
+def digest_of(record: dict[str, Any]) -> str:
+    """Hex sha256 over the canonical bytes of a record (plain JSON data) without its own digest."""
+    provenance = {k: v for k, v in record.get("provenance", {}).items() if k != "digest"}
+    return hashlib.sha256(canonical_bytes({**record, "provenance": provenance})).hexdigest()
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        twice = next(k for k, _ in pairs if k in seen or seen.add(k))  # type: ignore[func-returns-value]
+        raise JsonError(f"duplicate key {twice!r}")
+    return result
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise JsonError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise JsonError(f"number {text} is beyond float64")
+    return value
+
+
+def strict_loads(text: str | bytes) -> Any:
+    """Parse JSON; raise JsonError for malformed text, duplicate keys, NaN, Infinity and numbers beyond float64."""
+    try:
+        return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise JsonError(f"malformed JSON: {error}") from None

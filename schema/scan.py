@@ -1,0 +1,111 @@
+"""One run of a detector on one checkpoint: settings, what was covered, what it cost, and how it ended.
+
+Also runs that found nothing, and runs that could not be made and say why. Finds stand in the record beside it.
+"""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from .types import SCANNED, Count, Outcome, Part, Role, Text, UtcTime, WeightId
+from .weight import Token
+
+
+class Prompt(Part):
+    """A sequence the detector watched."""
+
+    name: Text
+    token_ids: tuple[Count, ...]
+    bos: bool
+
+
+class Settings(Part):
+    """Everything that decides what a scan finds."""
+
+    detector: Text
+    """Name and version, as `swindex 0.1.0`."""
+    constants: dict[str, float | int | str]
+    """Named constants of DETECTION.md section 7 and their values."""
+    prompts: tuple[Prompt, ...] = ()
+    corpora: tuple[Text, ...] = ()
+    compute_dtype: Text = "float32"
+    effects: bool = True
+
+
+class LayerProfile(Part):
+    """Largest |activation| of one layer over all prompts: into and out of the down projection, and residual.
+
+    A null figure with `finite` false was NaN or infinite.
+    """
+
+    layer: Count
+    activation_in: float | None
+    activation_out: float | None
+    residual: float | None
+    finite: bool = True
+
+
+class Event(Part):
+    """A massive activation that a layer made, raised or removed, and whether few products explain it."""
+
+    layer: Count
+    channel: Count
+    stream: Count
+    """0 is the unmodified pass."""
+    role: Role
+    token: Token
+    before: float
+    after: float
+    kappa: Annotated[float, Field(ge=0)]
+    """h squared over the sum of squares of the channels below it."""
+    ratio_to_median: float | None = None
+    origin: Annotated[str, Field(pattern=r"^(mlp|attention|bias|embedding)$")]
+    spread: Annotated[str, Field(pattern=r"^(concentrated|neuron_group|distributed|none)$")]
+    n_eff: float | None = None
+    coherence: float | None = None
+    persistent: bool | None = None
+    weights: tuple[WeightId, ...] = ()
+
+
+class Cost(Part):
+    """What a scan took."""
+
+    bytes_read: Count
+    bytes_checkpoint: Count
+    seconds: Annotated[float, Field(ge=0)]
+    peak_memory: Count | None = None
+    """Bytes of resident memory of the process at its highest."""
+    requests: Count | None = None
+
+
+class Scan(Part):
+    """One run. `id` is a digest over model, revision, files and settings: the same run twice has one id."""
+
+    id: Text
+    outcome: Outcome
+    reason: Text | None = None
+    """For an outcome that is not a scan: one line that says what, where and what to do."""
+    settings: Settings
+    time: UtcTime
+    device: Text | None = None
+    libraries: dict[str, str] = Field(default_factory=dict)
+    layers: Count | None = None
+    layers_covered: tuple[Count, ...] = ()
+    experts: Count | None = None
+    experts_covered: Count | None = None
+    profile: tuple[LayerProfile, ...] = ()
+    events: tuple[Event, ...] = ()
+    rounds: Count | None = None
+    converged: bool | None = None
+    fits_float16: bool | None = None
+    cost: Cost | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.outcome in SCANNED) == (self.reason is not None):
+            raise ValueError(f"outcome {self.outcome} {'takes no' if self.reason else 'needs a'} reason")
+        if self.outcome is Outcome.UNTESTED and self.settings.effects:
+            raise ValueError("outcome untested is for a scan without effects")
+        if self.outcome in SCANNED and not self.layers_covered:
+            raise ValueError(f"outcome {self.outcome} without a covered layer: an unread model is not a result")
+        return self

@@ -1,0 +1,137 @@
+"""Super weights and the groups they are judged in.
+
+Row is the output channel and col the input channel, also where the tensor is stored transposed; `index` is the
+position in the stored tensor, ready to use. Whether a weight matters is not said here: see `effect` and `status`.
+"""
+
+import math
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from .bits import decode_bits
+from .types import Count, Part, Role, Text, WeightId, weight_id
+
+Bits = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2})+$")]
+
+
+class Coordinates(Part):
+    """A place in a model. `row` or `col` null means the whole column or row; both null with an expert: all of it."""
+
+    layer: Count
+    expert: Count | None = None
+    row: Count | None = None
+    col: Count | None = None
+    tensor: Text | None = None
+    """Name of the tensor on disk."""
+
+    @property
+    def weight_id(self) -> str | None:
+        """The id of the scalar at these coordinates; None for a row, column or expert."""
+        if self.row is None or self.col is None:
+            return None
+        return weight_id(self.layer, self.row, self.col, self.expert)
+
+
+class Token(Part):
+    """The token at which a spike stood."""
+
+    position: Count
+    id: Count
+    text: str | None = None
+    kind: Annotated[str, StringConstraints(pattern=r"^(first|bos|delimiter|newline|special|word)$")]
+
+
+class SuperWeight(Part):
+    """One scalar that is, or is claimed to be, a super weight; also candidates that turned out inert.
+
+    `value` is the stored number in float64. A weight known only from outside sources has no bits.
+    """
+
+    id: WeightId
+    tensor: Text
+    layer: Count
+    expert: Count | None = None
+    row: Count
+    col: Count
+    index: Annotated[tuple[Count, ...], Field(min_length=2, max_length=3)]
+    shape: Annotated[tuple[Count, ...], Field(min_length=2, max_length=3)] | None = None
+    dtype: Text | None = None
+    value: float | None = None
+    bits: Bits | None = None
+    file: Text | None = None
+    byte_offset: Count | None = None
+    """Offset of the element's first byte in `file`."""
+    role: Role | None = None
+    group: Text | None = None
+    """Id of the largest group it belongs to."""
+    activation_in: float | None = None
+    activation_out: float | None = None
+    share: float | None = None
+    """Part of the spike that this product explains."""
+    coherence: Annotated[float, Field(ge=0)] | None = None
+    rank: Annotated[int, Field(ge=1)] | None = None
+    """Rank of its magnitude in its matrix, 1 the largest."""
+    round: Count | None = None
+    """Round in which it was found; 0 is the unmodified pass."""
+    token: Token | None = None
+    scan: Text | None = None
+    """Id of the scan that found it; null if only outside sources name it."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.id != weight_id(self.layer, self.row, self.col, self.expert):
+            raise ValueError(f"id {self.id} does not say the coordinates")
+        if tuple(self.index[-2:]) not in ((self.row, self.col), (self.col, self.row)):
+            raise ValueError(f"index {self.index} is not made of row {self.row} and col {self.col}")
+        if len(self.index) == 3 and self.index[0] != self.expert:
+            raise ValueError(f"index {self.index} does not begin with expert {self.expert}")
+        self._within_shape()
+        self._bits_agree()
+        if self.scan is not None and self.bits is None:
+            raise ValueError(f"{self.id} was found by a scan but carries no bits")
+        return self
+
+    def _within_shape(self) -> None:
+        if self.shape is None:
+            return
+        if len(self.shape) != len(self.index):
+            raise ValueError(f"index {self.index} does not fit shape {self.shape}")
+        for name, at, size in zip(("index",) * 3, self.index, self.shape, strict=False):
+            if at >= size:
+                raise ValueError(f"{name} {self.index} (row {self.row}, col {self.col}) is beyond shape {self.shape}")
+
+    def _bits_agree(self) -> None:
+        if self.bits is None:
+            return
+        if self.dtype is None or self.value is None:
+            raise ValueError("bits without a dtype and a value")
+        stored = decode_bits(self.bits, self.dtype)
+        if math.isfinite(stored) and stored != self.value:
+            raise ValueError(f"value {self.value} disagrees with bits {self.bits}, which are {stored} in {self.dtype}")
+        if not math.isfinite(stored):
+            raise ValueError(f"bits {self.bits} are not a finite {self.dtype}")
+
+
+class GroupKind(StrEnum):
+    """What the members of a group share: an MLP neuron (col), a residual channel (row), or nothing but the model."""
+
+    NEURON = "neuron"
+    CHANNEL = "channel"
+    JOINT = "joint"
+
+
+class Group(Part):
+    """Weights that are judged together. `reported` sets come from an outside source, the others from a scan."""
+
+    id: Text
+    kind: GroupKind
+    members: Annotated[tuple[WeightId, ...], Field(min_length=1)]
+    reported: bool = False
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len(set(self.members)) != len(self.members):
+            raise ValueError(f"group {self.id} names a weight twice")
+        return self
