@@ -48,9 +48,21 @@ def _finite(text: str) -> float:
     return value
 
 
+def _integer(text: str) -> int | float:
+    """Canonical form writes large numbers without an exponent; beyond 2**53 they are float64, not integers."""
+    value = int(text)
+    return value if abs(value) < 2**53 else _finite(text)
+
+
 def strict_loads(text: str | bytes) -> Any:
     """Parse JSON; raise JsonError for malformed text, duplicate keys, NaN, Infinity and numbers beyond float64."""
     try:
-        return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite)
+        return json.loads(
+            text,
+            object_pairs_hook=_no_duplicates,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_integer,
+        )
     except (ValueError, RecursionError) as error:
         raise JsonError(f"malformed JSON: {error}") from None

@@ -63,6 +63,7 @@ class Observation(Part):
     dtype: Text | None = None
     prompt: Text | None = None
     round: Count | None = None
+    """Round in which the source found it; 0 is the unmodified pass."""
     detector_found: bool | None = None
     value: float | None = None
     activation_in: float | None = None

@@ -2,12 +2,20 @@
 
 Location (is the coordinate right?), for each scalar, by independent origins (a paper and its code are one):
   confirmed  a scan of ours found it;
-  refuted    one origin claims it at most, another denies it, and removing it was shown to do nothing;
+  refuted    one origin claims it at most, somebody denies it, and removing it was shown to do nothing, alone and
+             in each of its groups that has figures;
   disputed   somebody denies it otherwise, or the same [row, col] is claimed in another layer not refuted;
   reported   somebody claims it and nobody denies it.
+An origin that both claims and denies a scalar has withdrawn its claim (a candidate that its own test did not bear
+out): it denies.
 
 Effect, alone and in the best of its groups, by `rules`: our own effects if there are any (`measured`; the weakest
 over the texts), else the sources' figures for exactly these weights (`reported`; the weakest over the sources).
+In a group whose other members are known to do as much without it, a weight not known to do anything alone is inert:
+a group's verdict is not passed on to those that merely stand in it.
+
+Conflicts: a scalar in two layers; claimed and denied; verdicts that differ; values that differ by more than reading
+one number in two dtypes explains; a set that leaves out weights which matter.
 
 Outcome: that of our newest scan; `reported` if there is no scan of ours.
 """
@@ -27,6 +35,8 @@ from .weight import Group, SuperWeight
 REPORTED = "reported"
 INCOMPLETE_RATIO = 1.05
 """A set is incomplete if a larger one that holds it does this much more damage (ratio of perplexities)."""
+VALUE_TOLERANCE = 2.0**-8
+"""Relative difference of two values of one scalar that rounding to bfloat16 can explain."""
 
 
 class WeightStatus(Part):
@@ -35,11 +45,11 @@ class WeightStatus(Part):
     weight: WeightId
     location: Location
     origins: tuple[Text, ...]
-    """Independent origins that claim it, ours excluded."""
+    """Independent origins that claim it and have not withdrawn the claim, ours excluded."""
     alone: Verdict
     alone_basis: Basis | None = None
     grouped: Verdict
-    """The strongest verdict of a group with more than this weight in it."""
+    """The strongest verdict of a group with more than this weight in it; inert if it adds nothing to any of them."""
     grouped_basis: Basis | None = None
     grouped_in: Text | None = None
     """Id of that group."""
@@ -95,10 +105,9 @@ def derive(
     verdicts = _Verdicts(effects, observations)
     group_status = tuple(_group_status(g, groups, verdicts) for g in groups)
     by_group = {s.group: s for s in group_status}
-    refuted = {w.id for w in weights if _is_refuted(w, verdicts, observations)}
-    weight_status = tuple(
-        _weight_status(w, weights, groups, by_group, refuted, verdicts, observations) for w in weights
-    )
+    together = {w.id: _together(w, groups, by_group, verdicts) for w in weights}
+    refuted = {w.id for w in weights if _is_refuted(w, together[w.id][0], verdicts, observations)}
+    weight_status = tuple(_weight_status(w, weights, together[w.id], refuted, verdicts, observations) for w in weights)
     return Status(
         outcome=scans[-1].outcome.value if scans else REPORTED,
         weights=weight_status,
@@ -172,6 +181,14 @@ class _Verdicts:
         deltas = [math.inf if v is Verdict.NON_FINITE else reported_delta_nll(o) for v, o in self.reported.get(key, [])]
         return max((d for d in deltas if d is not None), default=None)
 
+    def gain(self, members: Iterable[str], weight: str) -> float | None:
+        """What removing `weight` adds to removing the rest (nat per token); None if not known on one basis."""
+        rest = [m for m in members if m != weight]
+        whole_delta, rest_delta = self.delta(members), self.delta(rest)
+        if whole_delta is None or rest_delta is None or math.isinf(rest_delta):
+            return None
+        return whole_delta - rest_delta if self.of(members)[1] is self.of(rest)[1] else None
+
 
 # --- groups ---
 
@@ -208,15 +225,35 @@ def _missing(group: Group, groups: Sequence[Group], verdicts: _Verdicts) -> tupl
 
 def _origins(weight: str, stance: Stance, observations: Sequence[Observation]) -> tuple[str, ...]:
     found = {o.source.origin for o in observations if o.stance is stance and weight in o.weights}
+    if stance is Stance.CLAIMS:
+        found -= set(_origins(weight, Stance.DENIES, observations))
     return tuple(sorted(found))
 
 
-def _is_refuted(weight: SuperWeight, verdicts: _Verdicts, observations: Sequence[Observation]) -> bool:
-    if weight.scan is not None:
+def _together(
+    weight: SuperWeight, groups: Sequence[Group], by_group: dict[str, GroupStatus], verdicts: _Verdicts
+) -> tuple[Verdict, GroupStatus | None]:
+    """The strongest verdict that a group of more than this weight gives it, and that group."""
+    mine = [g for g in groups if weight.id in g.members and len(g.members) > 1]
+    found = [(_verdict_in(weight, g, by_group[g.id], verdicts), by_group[g.id]) for g in mine]
+    return max(found, key=lambda f: rules.STRENGTH.index(f[0]), default=(Verdict.UNTESTED, None))
+
+
+def _verdict_in(weight: SuperWeight, group: Group, status: GroupStatus, verdicts: _Verdicts) -> Verdict:
+    """The group's verdict; inert for a weight that is not known to add anything, alone or to the rest."""
+    gain = verdicts.gain(group.members, weight.id)
+    idle = verdicts.of([weight.id])[0] in (Verdict.UNTESTED, Verdict.INERT)
+    return Verdict.INERT if idle and gain is not None and gain <= math.log(INCOMPLETE_RATIO) else status.verdict
+
+
+def _is_refuted(
+    weight: SuperWeight, together: Verdict, verdicts: _Verdicts, observations: Sequence[Observation]
+) -> bool:
+    if weight.scan is not None or verdicts.of([weight.id])[0] is not Verdict.INERT:
         return False
-    claims = set(_origins(weight.id, Stance.CLAIMS, observations))
-    denies = set(_origins(weight.id, Stance.DENIES, observations)) - claims
-    return len(claims) <= 1 and bool(denies) and verdicts.of([weight.id])[0] is Verdict.INERT
+    denied = bool(_origins(weight.id, Stance.DENIES, observations))
+    claims = _origins(weight.id, Stance.CLAIMS, observations)
+    return denied and len(claims) <= 1 and together in (Verdict.UNTESTED, Verdict.INERT)
 
 
 def _rivals(weight: SuperWeight, weights: Sequence[SuperWeight]) -> list[SuperWeight]:
@@ -243,22 +280,20 @@ def _location(
 def _weight_status(
     weight: SuperWeight,
     weights: Sequence[SuperWeight],
-    groups: Sequence[Group],
-    by_group: dict[str, GroupStatus],
+    together: tuple[Verdict, GroupStatus | None],
     refuted: set[str],
     verdicts: _Verdicts,
     observations: Sequence[Observation],
 ) -> WeightStatus:
     alone, basis = verdicts.of([weight.id])
-    mine = [by_group[g.id] for g in groups if weight.id in g.members and len(g.members) > 1]
-    best = max(mine, key=lambda s: rules.STRENGTH.index(s.verdict), default=None)
+    grouped, best = together
     return WeightStatus(
         weight=weight.id,
         location=_location(weight, weights, refuted, observations),
         origins=_origins(weight.id, Stance.CLAIMS, observations),
         alone=alone,
         alone_basis=basis,
-        grouped=best.verdict if best else Verdict.UNTESTED,
+        grouped=grouped,
         grouped_basis=best.basis if best else None,
         grouped_in=best.group if best else None,
     )
@@ -274,6 +309,7 @@ def _conflicts(
         yield from _layer_conflict(weight, weights, observations)
         yield from _location_conflict(weight, observations)
         yield from _effect_conflict(weight, observations)
+        yield from _value_conflict(weight, observations)
     for status in groups:
         if status.missing:
             sides = (f"{status.group} leaves out weights that make its removal clearly worse",)
@@ -286,16 +322,14 @@ def _layer_conflict(
     everywhere = sorted([weight, *_rivals(weight, weights)], key=lambda w: w.layer)
     if len(everywhere) < 2 or everywhere[0] is not weight:
         return
-    claims = [(w, _origins(w.id, Stance.CLAIMS, observations)) for w in everywhere]
-    sides = tuple(f"layer {w.layer}: {', '.join(o) or 'nobody but our scan'}" for w, o in claims)
+    sides = tuple(f"layer {w.layer}: {', '.join(_claimants(w, observations)) or 'nobody'}" for w in everywhere)
     yield Conflict(kind=ConflictKind.LAYER, weights=tuple(w.id for w in everywhere), sides=sides)
 
 
 def _location_conflict(weight: SuperWeight, observations: Sequence[Observation]) -> Iterable[Conflict]:
-    denies = _origins(weight.id, Stance.DENIES, observations)
-    if denies:
-        claims = _origins(weight.id, Stance.CLAIMS, observations)
-        sides = (f"claimed by {', '.join(claims) or 'our scan'}", f"denied by {', '.join(denies)}")
+    denies, claims = _origins(weight.id, Stance.DENIES, observations), _claimants(weight, observations)
+    if denies and claims:
+        sides = (f"claimed by {', '.join(claims)}", f"denied by {', '.join(denies)}")
         yield Conflict(kind=ConflictKind.LOCATION, weights=(weight.id,), sides=sides)
 
 
@@ -304,6 +338,22 @@ def _effect_conflict(weight: SuperWeight, observations: Sequence[Observation]) -
     if len({v for v, _ in found}) > 1:
         sides = tuple(f"{v}: {o.source.origin} ({_figure(o)})" for v, o in found)
         yield Conflict(kind=ConflictKind.EFFECT, weights=(weight.id,), sides=sides)
+
+
+def _value_conflict(weight: SuperWeight, observations: Sequence[Observation]) -> Iterable[Conflict]:
+    told = [(o.value, o.source.origin) for o in observations if o.weights == (weight.id,) and o.value is not None]
+    if weight.scan is not None and weight.value is not None:
+        told.append((weight.value, "our scan"))
+    values = [v for v, _ in told]
+    if values and max(values) - min(values) > VALUE_TOLERANCE * max(map(abs, values)):
+        sides = tuple(dict.fromkeys(f"{value!r}: {who}" for value, who in told))
+        yield Conflict(kind=ConflictKind.VALUE, weights=(weight.id,), sides=sides)
+
+
+def _claimants(weight: SuperWeight, observations: Sequence[Observation]) -> list[str]:
+    """Who says that it is there, our scan included."""
+    ours = [] if weight.scan is None else ["our scan"]
+    return [*_origins(weight.id, Stance.CLAIMS, observations), *ours]
 
 
 def _figure(observation: Observation) -> str:

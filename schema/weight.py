@@ -11,13 +11,14 @@ from typing import Annotated, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from .bits import decode_bits
+from .errors import RecordError
 from .types import Count, Part, Role, Text, WeightId, weight_id
 
 Bits = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2})+$")]
 
 
 class Coordinates(Part):
-    """A place in a model. `row` or `col` null means the whole column or row; both null with an expert: all of it."""
+    """A place in a model. `row` or `col` null means the whole column or row; both null: the expert, or the tensor."""
 
     layer: Count
     expert: Count | None = None
@@ -107,7 +108,10 @@ class SuperWeight(Part):
             return
         if self.dtype is None or self.value is None:
             raise ValueError("bits without a dtype and a value")
-        stored = decode_bits(self.bits, self.dtype)
+        try:
+            stored = decode_bits(self.bits, self.dtype)
+        except RecordError as error:
+            raise ValueError(str(error)) from None
         if math.isfinite(stored) and stored != self.value:
             raise ValueError(f"value {self.value} disagrees with bits {self.bits}, which are {stored} in {self.dtype}")
         if not math.isfinite(stored):

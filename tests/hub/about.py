@@ -1,8 +1,9 @@
 """What the Hub says about a repository, field by field, derived from its files and its overrides.
 
-Reads config.json, the headers of safetensors files and the YAML head of README.md. An override in `Repository.meta` wins
-over what the files say. A file that cannot be parsed says nothing here: that the bytes are served is enough. Knows nothing
-of HTTP; which fields an answer carries is decided by the tables at the end.
+Reads config.json, the headers of safetensors files and the YAML head of README.md. An override in
+`Repository.meta` wins over what the files say. A file that cannot be parsed says nothing here: that the bytes
+are served is enough. Knows nothing of HTTP; which fields an answer carries is decided by the tables at the
+end.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from .blobs import Blob, is_lfs
 from .repos import Commit, Repository
@@ -60,21 +61,31 @@ def card(commit: Commit) -> dict[str, Any]:
     """Return the parsed YAML head of README.md."""
     if commit not in _card_cache:
         readme = commit.tree.get("README.md")
-        _card_cache[commit] = _parse_card(readme.read().decode(errors="replace")) if readme else {}
+        _card_cache[commit] = _card(readme) if readme else {}
     return _card_cache[commit]
 
 
-def _parse_card(text: str) -> dict[str, Any]:
+def parse_card(text: str) -> dict[str, Any]:
+    """Parse the YAML head of a card; raise ValueError if it is no YAML."""
     try:
         value = yaml.safe_load(front_matter(text.replace("\r\n", "\n")))
-    except yaml.YAMLError:
-        return {}
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
     return value if isinstance(value, dict) else {}
+
+
+def _card(readme: Blob) -> dict[str, Any]:
+    try:
+        return parse_card(readme.read().decode(errors="replace"))
+    except ValueError:
+        return {}
 
 
 def _safetensors(repo: Repository, commit: Commit) -> dict[str, Any] | None:
     if commit not in _safetensors_cache:
-        shards = [blob for path, blob in commit.tree.items() if path.endswith(".safetensors") and "/" not in path]
+        shards = [
+            blob for path, blob in commit.tree.items() if path.endswith(".safetensors") and "/" not in path
+        ]
         parameters = _count(entry for blob in shards for entry in safetensors_header(blob).items())
         _safetensors_cache[commit] = {"parameters": parameters, "total": sum(parameters.values())}
     return _safetensors_cache[commit] if _safetensors_cache[commit]["parameters"] else None
@@ -122,7 +133,11 @@ def _bases(repo: Repository, commit: Commit) -> tuple[list[str], str | None]:
 
 def _base_models(repo: Repository, commit: Commit) -> dict[str, Any] | None:
     bases, relation = _bases(repo, commit)
-    return {"relation": relation or "finetune", "models": [{"_id": base, "id": base} for base in bases]} if bases else None
+    return (
+        {"relation": relation or "finetune", "models": [{"_id": base, "id": base} for base in bases]}
+        if bases
+        else None
+    )
 
 
 def _tags(repo: Repository, commit: Commit) -> list[str]:

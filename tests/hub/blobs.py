@@ -1,8 +1,8 @@
 """The content of one file: its size, its digests, its bytes piece by piece.
 
-Knows bytes in memory and files on disk; a file on disk is streamed and never loaded whole. Knows nothing of paths inside
-a repository, revisions or HTTP. A file on disk must not change while it is served: its digests are computed once, when
-first asked for.
+Knows bytes in memory and files on disk; a file on disk is streamed and never loaded whole. Knows nothing of
+paths inside a repository, revisions or HTTP. A file on disk must not change while it is served: its digests
+are computed once, when first asked for.
 """
 
 from __future__ import annotations
@@ -17,7 +17,24 @@ PIECE = 1 << 18
 """Bytes read, hashed and sent at a time."""
 
 LFS_SUFFIXES = frozenset(
-    ".safetensors .bin .gguf .pt .pth .h5 .onnx .msgpack .parquet .arrow .duckdb .npy .npz .model .zip .gz".split()
+    {
+        ".safetensors",
+        ".bin",
+        ".gguf",
+        ".pt",
+        ".pth",
+        ".h5",
+        ".onnx",
+        ".msgpack",
+        ".parquet",
+        ".arrow",
+        ".duckdb",
+        ".npy",
+        ".npz",
+        ".model",
+        ".zip",
+        ".gz",
+    }
 )
 """Files with these endings are large files (LFS) whatever their size, as on the Hub."""
 

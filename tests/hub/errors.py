@@ -1,7 +1,7 @@
 """The refusals of the Hub, as one table: status, X-Error-Code, X-Error-Message.
 
-The unmodified client picks its exception class by these headers; over plain http a bare 401 or 404 is not enough. Knows
-nothing of when to refuse.
+The unmodified client picks its exception class by these headers; over plain http a bare 401 or 404 is not
+enough. Knows nothing of when to refuse.
 """
 
 from __future__ import annotations
@@ -14,8 +14,16 @@ REFUSALS: dict[str, tuple[int, str | None, str]] = {
     "revision": (404, "RevisionNotFound", "Invalid rev id"),
     "repo": (404, "RepoNotFound", "Repository not found"),
     "repo-anonymous": (401, "RepoNotFound", "Invalid username or password."),
-    "gated": (403, "GatedRepo", "Access to this repository is restricted and you are not in the authorized list."),
-    "gated-anonymous": (401, "GatedRepo", "Access to this repository is restricted. You must be authenticated."),
+    "gated": (
+        403,
+        "GatedRepo",
+        "Access to this repository is restricted and you are not in the authorized list.",
+    ),
+    "gated-anonymous": (
+        401,
+        "GatedRepo",
+        "Access to this repository is restricted. You must be authenticated.",
+    ),
     "disabled": (403, None, "Access to this resource is disabled."),
     "token": (401, None, "Invalid credentials in Authorization header"),
     "write": (403, None, "You do not have the rights to write to this repository."),
@@ -29,7 +37,7 @@ REFUSALS: dict[str, tuple[int, str | None, str]] = {
 
 
 class HubError(Exception):
-    """A refusal, named by its key in REFUSALS, with its own words and headers where the table's are not enough."""
+    """A refusal, named by its key in REFUSALS, with its own words and headers where needed."""
 
     def __init__(self, key: str, message: str | None = None, headers: dict[str, str] | None = None) -> None:
         self.status, self.code, default = REFUSALS[key]

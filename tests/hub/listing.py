@@ -1,8 +1,9 @@
 """GET /api/models and /api/datasets: filters, order, pages.
 
-A page is made by walking the candidates from the cursor's position until it is full, so memory is that of one page however
-long the listing. Synthetic models come after the real ones, whatever the order asked for. A cursor is a position, so a
-listing that changes between two pages may repeat or skip a repository, as the Hub's may.
+A page is made by walking the candidates from the cursor's position until it is full, so memory is that of one
+page however long the listing. Synthetic models come after the real ones, whatever the order asked for. A
+cursor is a position, so a listing that changes between two pages may repeat or skip a repository, as the
+Hub's may.
 """
 
 from __future__ import annotations
@@ -118,7 +119,9 @@ def fields(query: QueryParams) -> Sequence[str]:
     unknown = [name for name in expand if name not in FIELDS]
     if unknown:
         raise HubError("bad", f'"expand" must be one of {sorted(FIELDS)}, not {unknown}')
-    extra = [name for name, key in (("config", "config"), ("cardData", "cardData")) if query.get(key) == "true"]
+    extra = [
+        name for name, key in (("config", "config"), ("cardData", "cardData")) if query.get(key) == "true"
+    ]
     return expand or [*(FULL if query.get("full") == "true" else SHORT), *extra]
 
 
@@ -141,7 +144,9 @@ def next_link(request: Request, position: int | None) -> dict[str, str]:
     """Return the Link header to the next page, or nothing after the last one."""
     if position is None:
         return {}
-    kept: Iterator[tuple[str, str]] = (pair for pair in request.query_params.multi_items() if pair[0] != "cursor")
+    kept: Iterator[tuple[str, str]] = (
+        pair for pair in request.query_params.multi_items() if pair[0] != "cursor"
+    )
     query = urlencode([*kept, ("cursor", encode(position))])
     return {"Link": f'<{base_url(request)}{request.url.path}?{query}>; rel="next"'}
 
@@ -158,4 +163,6 @@ def listing(request: Request) -> Response:
     pool = candidates(state, request.path_params["kind"], sort, bool(user and user.approved))
     names = fields(query)
     page, after = take(pool, query, decode(query.get("cursor")), min(int(limit), state.page_size))
-    return JSONResponse([document(repo, repo.head, names) for repo in page], headers=next_link(request, after))
+    return JSONResponse(
+        [document(repo, repo.head, names) for repo in page], headers=next_link(request, after)
+    )

@@ -1,7 +1,8 @@
 """Repositories: trees of files, commits, branches, tags and pull requests' references.
 
-A revision is 40 hex digits that follow from the content (path and sha256 of each file) and from the parent's revision, so
-that equal folders have equal revisions in every run. Knows nothing of HTTP, of who may read, or of what the files mean.
+A revision is 40 hex digits that follow from the content (path and sha256 of each file) and from the parent's
+revision, so that equal folders have equal revisions in every run. Knows nothing of HTTP, of who may read, or
+of what the files mean.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import itertools
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from .discussions import Discussion
 
 Tree = dict[str, Blob]
-EPOCH = datetime(2026, 1, 1, tzinfo=timezone.utc)
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 PREFIXES = {"models": "", "datasets": "datasets/"}
 """Kind of repository, as in /api/<kind>, to the prefix of its download URLs."""
 
@@ -53,6 +54,9 @@ class Commit:
     @cached_property
     def sha(self) -> str:
         """Full revision: sha1 over the sorted (path, sha256) pairs and the parent's revision, if any."""
+        unknown = list(itertools.takewhile(lambda one: "sha" not in vars(one), self.history()))
+        for ancestor in reversed(unknown[1:]):  # oldest first, or a long history would recurse as deep
+            ancestor.sha  # noqa: B018
         digest = hashlib.sha1(self.parent.sha.encode() if self.parent else b"")
         for path, blob in sorted(self.tree.items()):
             digest.update(f"{path}\0{blob.sha256}\n".encode())
@@ -111,7 +115,9 @@ class Repository:
                 return commit
         raise HubError("revision", f"Invalid rev id: {revision}")
 
-    def commit(self, ref: str, tree: Tree, title: str, message: str = "", parent: Commit | None = None) -> Commit:
+    def commit(
+        self, ref: str, tree: Tree, title: str, message: str = "", parent: Commit | None = None
+    ) -> Commit:
         """Add a commit with this tree and move the reference to it; an unchanged tree adds none."""
         with self.lock:
             parent = parent or self.refs().get(ref) or self.head

@@ -1,7 +1,7 @@
 """What one Hub holds while it runs: repositories, users, settings, large files, log and faults.
 
-Also the two questions every endpoint asks first: which repository does this request name, and may this caller see it.
-Knows nothing of the answers' form.
+Also the two questions every endpoint asks first: which repository does this request name, and may this caller
+see it. Knows nothing of the answers' form.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class State:
         default_factory=lambda: {TOKEN: User("tester"), STRANGER: User("stranger", approved=False)}
     )
     large: dict[str, Blob] = field(default_factory=dict)
-    """sha256 to content: files that the second port may be asked for, and uploads that wait for their commit."""
+    """sha256 to content: what the second port may be asked for, and uploads that wait for their commit."""
     log: Log = field(default_factory=Log)
     faults: Faults = field(default_factory=Faults)
 

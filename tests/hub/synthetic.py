@@ -1,7 +1,8 @@
 """A listing of any length that is never held: model number i is made when it is asked for.
 
-The synthetic models are called synthetic/model-0000000 and up, in falling order of downloads, and hold one small
-config.json. They can be listed, filtered and described; they have no weights, only a claim about their size.
+The synthetic models are called synthetic/model-0000000 and up, in falling order of downloads, and hold one
+small config.json. They can be listed, filtered and described; they have no weights, only a claim about their
+size.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ class Synthetic:
         repo_id = f"synthetic/model-{number:07d}"
         commit = _SyntheticCommit({"config.json": CONFIG}, None, repo_id, "2026-01-01T00:00:00.000Z")
         total = SIZES[number % len(SIZES)]
-        meta = {"downloads": self.count - number, "safetensors": {"parameters": {"BF16": total}, "total": total}}
+        meta = {
+            "downloads": self.count - number,
+            "safetensors": {"parameters": {"BF16": total}, "total": total},
+        }
         meta["tags"] = ["transformers", "safetensors", "llama", "text-generation", "region:us"]
         return Repository("models", repo_id, [commit], Clock(), meta, {"main": commit})
 
@@ -46,7 +50,7 @@ class Synthetic:
 
 
 class _SyntheticCommit(Commit):
-    """A commit whose revision comes from the repository's name (its title), so that no two models share it."""
+    """A commit whose revision comes from the repository's name (its title), so that no two share it."""
 
     @cached_property
     def sha(self) -> str:

@@ -1,0 +1,64 @@
+"""From a model id to the document of `lookup`. Standard library only, so that it answers before typer is imported.
+
+Knows when a base model may stand in, and what to say of an unknown model; `view` knows the document.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ..index.errors import NotInIndex, StoreError
+from .names import Asked, nearest, parse_model_id
+from .reading import Found, find, index_time, model_ids
+from .view import inherit, unknown, view
+
+Json = dict[str, Any]
+_LOOKED = frozenset({"found", "none_found", "untested"})
+
+
+def answer(asked: Asked, records: Path, base: str | None = None) -> Json:
+    """The document for a model; raise UsageError, NotInIndex or StoreError.
+
+    Where the index knows no weight of the model and nobody looked for them in it, those of its base model are given,
+    marked as inherited: of `base`, or else of the base that the record names.
+    """
+    base = None if base is None else parse_model_id(base)
+    found = find(records, asked)
+    if found is None and base is None:
+        raise NotInIndex(not_in_index(asked.model_id, records))
+    time = index_time(records)
+    document = unknown(asked.model_id, time) if found is None else _viewed(found, asked.model_id, time)
+    return document if has_own_answer(document) else _inherited(document, records, base)
+
+
+def has_own_answer(document: Json) -> bool:
+    """Whether something is known of the model's own weights: some, or that a scan or a source found none."""
+    denied = any(o["stance"] == "denies" for o in document["observations"])
+    return bool(document["super_weights"]) or document["outcome"] in _LOOKED or denied
+
+
+def not_in_index(model_id: str, records: Path) -> str:
+    """One line: that a model is unknown, that this says nothing about it, near names, and how to scan it."""
+    near = nearest(model_id, model_ids(records))
+    hint = f"; near names: {', '.join(near)}" if near else ""
+    return (
+        f"{model_id} is not in the index, which does not mean that it has no super weight{hint}; "
+        f"to scan it: swindex scan {model_id}"
+    )
+
+
+def _inherited(document: Json, records: Path, base: str | None) -> Json:
+    named = base or document["model"]["base_model"]
+    found = find(records, Asked(named, None)) if named else None
+    if found is None and base is not None:
+        raise NotInIndex(not_in_index(base, records))
+    if found is None or named == document["model"]["id"]:
+        return document
+    return inherit(document, _viewed(found, named, document["index"]["time"]))
+
+
+def _viewed(found: Found, model_id: str, time: str | None) -> Json:
+    try:
+        return view(found.record, time, found.torn)
+    except (KeyError, TypeError, AttributeError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise StoreError(f"{model_id}: its record is damaged ({what}); `swindex index check` says where") from None

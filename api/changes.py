@@ -1,0 +1,113 @@
+"""The history of a record: what each version changed. Knows versions as plain JSON data, never how they are printed."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from ..index import log
+from ..index.errors import NotInIndex
+from .answer import not_in_index
+from .reading import versions
+
+Json = dict[str, Any]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class VerdictChange(_Part):
+    """A verdict or a location that is not what it was; `of` is a weight or a group id."""
+
+    of: str
+    what: str
+    """`alone`, `grouped`, `location`, or `verdict` of a group."""
+    before: str
+    after: str
+
+
+class ScanAdded(_Part):
+    """A scan that a version brought."""
+
+    id: str
+    outcome: str
+    time: str
+
+
+class Change(_Part):
+    """One version, and how it differs from the one before (the first: from nothing)."""
+
+    version: int
+    time: str
+    submitter: str
+    digest: str
+    revision: str | None
+    outcome: str
+    weights_added: tuple[str, ...]
+    weights_removed: tuple[str, ...]
+    groups_added: tuple[str, ...]
+    groups_removed: tuple[str, ...]
+    verdicts: tuple[VerdictChange, ...]
+    scans_added: tuple[ScanAdded, ...]
+    observations_added: int
+    """How many more observations; negative if fewer."""
+    withdrawn: str | None
+    """The reason, if this version withdraws the record."""
+
+
+def history(model_id: str, records: Path) -> list[Change]:
+    """The versions of a model, oldest first; raise NotInIndex, UsageError or StoreError."""
+    path = log.find_path(records, model_id)
+    found = versions(path)[0] if path else []
+    if not found:
+        raise NotInIndex(not_in_index(model_id, records))
+    return [change(before, after) for before, after in zip([None, *found], found, strict=False)]
+
+
+def change(before: Json | None, after: Json) -> Change:
+    """How a version differs from the one before it."""
+    old = before or {"status": {"weights": [], "groups": []}}
+    provenance = after["provenance"]
+    return Change(
+        version=provenance["version"],
+        time=provenance["time"],
+        submitter=provenance["submitter"],
+        digest=provenance["digest"],
+        revision=after["model"].get("revision"),
+        outcome=after["status"]["outcome"],
+        weights_added=_ids(after, "super_weights", without=old),
+        weights_removed=_ids(old, "super_weights", without=after),
+        groups_added=_ids(after, "groups", without=old),
+        groups_removed=_ids(old, "groups", without=after),
+        verdicts=tuple(_verdicts(old["status"], after["status"])),
+        scans_added=tuple(_scans(old, after)),
+        observations_added=len(after.get("observations", ())) - len(old.get("observations", ())),
+        withdrawn=(provenance.get("withdrawn") or {}).get("reason"),
+    )
+
+
+def _ids(record: Json, parts: str, without: Json) -> tuple[str, ...]:
+    known = {p["id"] for p in without.get(parts, ())}
+    return tuple(p["id"] for p in record.get(parts, ()) if p["id"] not in known)
+
+
+def _scans(before: Json, after: Json) -> list[ScanAdded]:
+    added = set(_ids(after, "scans", without=before))
+    scans = [s for s in after.get("scans", ()) if s["id"] in added]
+    return [ScanAdded(id=s["id"], outcome=s["outcome"], time=s["time"]) for s in scans]
+
+
+_WATCHED = {"weights": ("weight", ("alone", "grouped", "location")), "groups": ("group", ("verdict",))}
+
+
+def _verdicts(before: Json, after: Json) -> list[VerdictChange]:
+    return [
+        VerdictChange(of=now[key], what=what, before=then[what], after=now[what])
+        for parts, (key, watched) in _WATCHED.items()
+        for now in after[parts]
+        for then in before[parts]
+        if now[key] == then[key]
+        for what in watched
+        if now[what] != then[what]
+    ]

@@ -1,0 +1,68 @@
+"""The commands, as typer sees them. Knows which there are; what each does stands in `commands`, a file per command.
+
+Loaded only when `main` cannot answer by itself. Commands return their exit status.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.main import get_command
+
+from .. import __version__
+from ..schema.errors import UsageError
+from .commands import crawl, history, index, lookup, scan, search
+
+_HELP = "What is known of super weights: the few scalars of a language model whose removal destroys it."
+_EPILOG = "Exit status: 0 done, 1 the answer is no, 2 wrong usage, 3 could not be done."
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"swindex {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Hold the options before a command."""
+
+
+def build() -> typer.Typer:
+    """The application; its help has colours and boxes on a terminal only."""
+    app = typer.Typer(
+        name="swindex",
+        help=_HELP,
+        epilog=_EPILOG,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich" if sys.stdout.isatty() else None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for command in (lookup.lookup, history.history, search.search, scan.scan, crawl.crawl):
+        app.command()(command)
+    app.add_typer(index.build_group(), name="index")
+    return app
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command; its exit status. Raise UsageError, in one line, for what typer refuses."""
+    command = get_command(build())
+    try:
+        status = command.main(args=list(arguments) or ["--help"], prog_name="swindex", standalone_mode=False)
+    except Exception as error:  # typer brings its own click, whose classes have no public name
+        if not hasattr(error, "format_message"):
+            raise
+        raise UsageError(_one_line(error)) from None
+    return status if isinstance(status, int) else 0
+
+
+def _one_line(error: Exception) -> str:
+    message = " ".join(str(error.format_message()).split()).rstrip(".")  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    return f"{message}; see: {context.command_path} --help" if context else message

@@ -1,0 +1,46 @@
+"""`swindex history`: the versions of a record and what changed between them."""
+
+import sys
+
+from ..changes import Change
+from ..client import Client
+from ..main import print_json, write
+from ..page import Page, wants_colour, width_of
+from .options import Json, ModelId, ReadIndex
+
+
+def history(model: ModelId, index: ReadIndex = None, json: Json = False) -> int:
+    """Print the versions of a model's record and what changed."""
+    changes = Client(index).history(model)
+    if json:
+        print_json({"model": model, "versions": [c.model_dump(mode="json") for c in changes]})
+    else:
+        page = Page(width_of(sys.stdout), wants_colour(sys.stdout))
+        for each in changes:
+            _version(page, each)
+        write(str(page), sys.stdout)
+    return 0
+
+
+def _version(page: Page, change: Change) -> None:
+    commit = f"commit {change.revision[:12]}" if change.revision else "no commit"
+    page.text(f"version {change.version}  {change.time[:10]}  {change.outcome}  {commit}", "bold")
+    page.text(f"by {change.submitter}, {change.digest[:12]}", "dim", indent="  ")
+    for line in lines(change):
+        page.text(line, indent="  ", hang="    ")
+
+
+def lines(change: Change) -> list[str]:
+    """What a version changed, in words, one thing a line."""
+    listed = (
+        ("weights added", change.weights_added),
+        ("weights removed", change.weights_removed),
+        ("groups added", change.groups_added),
+        ("groups removed", change.groups_removed),
+    )
+    said = [f"{what}: {', '.join(ids)}" for what, ids in listed if ids]
+    said += [f"{v.of} {v.what}: {v.before} -> {v.after}" for v in change.verdicts]
+    said += [f"scan {s.id[:12]} of {s.time[:10]}: {s.outcome}" for s in change.scans_added]
+    said += [f"observations: {change.observations_added:+d}"] if change.observations_added else []
+    said += [f"WITHDRAWN: {change.withdrawn}"] if change.withdrawn else []
+    return said or ["nothing that the status shows"]

@@ -1,0 +1,84 @@
+"""`swindex index`: make the DuckDB file, check everything, count. The work is the index's."""
+
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import typer
+
+from ...index.store import Index
+from ..main import print_json, write
+from ..page import Cell, Column, Page, clean, wants_colour, width_of
+from ..reading import records_dir
+from .options import Json, ReadIndex, WriteIndex, writable
+
+_STYLES = {"error": "red", "warning": "yellow"}
+
+
+def build_group() -> typer.Typer:
+    """The group of commands."""
+    group = typer.Typer(help="Make, check and count an index.")
+    for command in (build, check, stats):
+        group.command()(command)
+    return group
+
+
+def build(index: WriteIndex = None, json: Json = False) -> int:
+    """Make the DuckDB file anew from the log."""
+    from ...index.database import build as build_database
+
+    made = build_database(Index(writable(index)))
+    print_json({"database": str(made)}) if json else print(clean(made))
+    return 0
+
+
+def check(index: ReadIndex = None, json: Json = False) -> int:
+    """Check every record, and the DuckDB file.
+
+    Files, lines, chains, digests, rules. Exit status 1 if there is an error; warnings are printed and do not count.
+    """
+    from ...index.check import check as check_index
+
+    opened = _open(index)
+    found = check_index(opened)
+    errors = sum(f.severity == "error" for f in found)
+    counts = {"models": len(list(opened.models())), "errors": errors, "warnings": len(found) - errors}
+    if json:
+        print_json({**counts, "findings": [{**asdict(f), "severity": f.severity} for f in found]})
+    else:
+        page = Page(width_of(sys.stdout), wants_colour(sys.stdout))
+        for each in found:
+            page.text(f"{each.severity} {each.code}: {each.where}: {each.message}", _STYLES[each.severity], hang="  ")
+        page.text(", ".join(f"{count} {what}" for what, count in counts.items()), "bold")
+        write(str(page), sys.stdout)
+    return 1 if errors else 0
+
+
+def stats(index: ReadIndex = None, json: Json = False) -> int:
+    """Count what the index holds."""
+    from ...index.counts import stats as count
+
+    counted = count(_open(index))
+    if json:
+        print_json(counted)
+    else:
+        page = Page(width_of(sys.stdout), wants_colour(sys.stdout))
+        columns = (Column("WHAT"), Column("COUNT", right=True))
+        page.table(columns, [[Cell(what), Cell(value)] for what, value in _flat(counted)])
+        write(str(page), sys.stdout)
+    return 0
+
+
+def _open(directory: str | None) -> Index:
+    return Index(records_dir(directory).parent)
+
+
+def _flat(counts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Every number with its path, without those that are zero."""
+    found = []
+    for name, value in counts.items():
+        if isinstance(value, dict):
+            found += _flat(value, f"{prefix}{name}: ")
+        elif value:
+            found.append((f"{prefix}{name}".replace("_", " "), str(value)))
+    return found

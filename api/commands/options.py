@@ -1,0 +1,50 @@
+"""Options that several commands have, and what they need to run. Knows no command."""
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ...schema.errors import SwindexError, UsageError
+from ..reading import ENVIRONMENT
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+ReadIndex = Annotated[
+    str | None,
+    typer.Option(
+        "--index", metavar="DIR", help=f"The index to read; without it ${ENVIRONMENT}, or the one shipped with swindex."
+    ),
+]
+WriteIndex = Annotated[
+    str | None, typer.Option("--index", metavar="DIR", help=f"The index to write to; without it ${ENVIRONMENT}.")
+]
+ModelId = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A model id as on the Hub, ORG/NAME.", show_default=False)
+]
+
+_EXTRA = ("accelerate", "safetensors", "torch", "transformers")
+
+
+class MissingExtraError(SwindexError):
+    """A part of swindex that is installed on request is not there."""
+
+
+def writable(directory: str | None) -> Path:
+    """The index to write to; raise UsageError if none is named: the shipped one is never written."""
+    named = directory or os.environ.get(ENVIRONMENT)
+    if not named:
+        raise UsageError(f"name the index to write to: --index DIR (or {ENVIRONMENT})")
+    return Path(named)
+
+
+def crawler(name: str) -> Any:
+    """A name of `swindex.crawler`, which needs torch; raise MissingExtraError with the command that installs it."""
+    try:
+        return getattr(import_module("swindex.crawler"), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        what = f"{error.name} is not installed"
+        raise MissingExtraError(f"{what}; scanning needs more: pip install 'swindex[crawl]'") from None

@@ -1,0 +1,94 @@
+"""`swindex scan`: one checkpoint, scanned and printed. The scan itself is the crawler's."""
+
+import json as _json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ...index.errors import StoreError, os_reason
+from ...index.files import publish
+from ...schema.record import Record
+from ...schema.types import SCANNED
+from ..main import show, write
+from ..page import Cell, Column, Page, number, wants_colour, width_of
+from ..view import view
+from .options import Json, crawler
+from .progress import progress
+
+_PROFILE = (
+    Column("LAYER", right=True),
+    Column("INTO DOWN PROJECTION", right=True),
+    Column("OUT OF IT", right=True),
+    Column("RESIDUAL", right=True),
+    Column("FINITE"),
+)
+
+
+def scan(
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="A local folder, or a model on the Hub.", show_default=False)
+    ],
+    revision: Annotated[
+        str | None, typer.Option(metavar="SHA", help="The commit to scan; without it the newest, which is then named.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the record to a file, as JSON.")] = None,
+    no_effects: Annotated[
+        bool, typer.Option("--no-effects", help="Stop at detection: do not measure what removal does.")
+    ] = False,
+    text: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A text to measure effects on; may be repeated.")
+    ] = None,
+    windows: Annotated[int | None, typer.Option(min=1, metavar="N", help="Windows of each text.")] = None,
+    window: Annotated[int | None, typer.Option(min=2, metavar="N", help="Tokens of a window.")] = None,
+    prompt: Annotated[str | None, typer.Option(metavar="TEXT", help="A further prompt for the detector.")] = None,
+    device: Annotated[str | None, typer.Option(metavar="NAME", help="Where to compute: cpu, cuda, ...")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print the activations of every layer too.")] = False,
+    json: Json = False,
+) -> int:
+    """Scan a checkpoint and print the result.
+
+    A folder, or a model on the Hub. Nothing is written unless --out is given."""
+    wanted = {"windows": windows, "window": window, "prompt": prompt, "device": device}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    run, options = crawler("scan"), crawler("Options")
+    chosen = options(effects=not no_effects, texts=tuple(str(t) for t in text or ()), **given)
+    with progress() as steps:
+        record: Record = run(checkpoint, revision=revision, options=chosen, progress=steps)
+    return _finish(record, out, json, verbose)
+
+
+def _finish(record: Record, out: Path | None, json: bool, verbose: bool) -> int:
+    plain = record.model_dump(mode="json")
+    if out is not None:
+        save(plain, out)
+    show(view(plain), json)
+    if verbose and not json:
+        _profile(plain)
+    return 0 if record.scans[-1].outcome in SCANNED else 3
+
+
+def save(record: dict[str, Any], path: Path) -> None:
+    """Write a record as JSON, whole or not at all; raise StoreError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(_json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        publish(temporary, path)
+    except OSError as error:
+        raise StoreError(f"{path}: not written: {os_reason(error)}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _profile(record: dict[str, Any]) -> None:
+    page = Page(width_of(sys.stdout), wants_colour(sys.stdout))
+    page.heading("Largest activation of each layer")
+    page.table(_PROFILE, [_layer(each) for each in record["scans"][-1]["profile"]])
+    write(str(page), sys.stdout)
+
+
+def _layer(layer: dict[str, Any]) -> list[Cell]:
+    figures = [number(layer[name]) for name in ("activation_in", "activation_out", "residual")]
+    return [Cell(text) for text in (str(layer["layer"]), *figures, "" if layer["finite"] else "no")]

@@ -1,0 +1,63 @@
+"""Model ids and revisions as people type them, and names that are near an unknown one. Standard library only.
+
+Knows nothing of files: it is given the ids to compare with.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ..index.log import is_model_id
+from ..schema.errors import UsageError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_REVISION = re.compile(r"[0-9a-f]{7,40}")
+
+
+class Asked(NamedTuple):
+    """A model, and the commit asked for: None, or 7 to 40 hex digits of its sha."""
+
+    model_id: str
+    revision: str | None
+
+
+def parse_model_id(text: str) -> str:
+    """Return a well-formed model id unchanged; raise UsageError for anything else."""
+    if not is_model_id(text):
+        find = f"; to find its ORG: swindex search {text}" if _NAME.fullmatch(text) else ""
+        raise UsageError(f"{_shown(text)} is not a model id: write ORG/NAME as on the Hub{find}")
+    return text
+
+
+def parse_revision(text: str) -> str:
+    """Return a full or abbreviated commit sha in lower case; raise UsageError for anything else."""
+    if not _REVISION.fullmatch(text.lower()):
+        raise UsageError(f"{_shown(text)} is not a commit: give 7 to 40 hex digits of the sha (branches move)")
+    return text.lower()
+
+
+def parse_asked(text: str) -> Asked:
+    """Split `ORG/NAME[@REVISION]`; raise UsageError if either part is malformed."""
+    model_id, at, revision = text.partition("@")
+    return Asked(parse_model_id(model_id), parse_revision(revision) if at else None)
+
+
+def _shown(text: str) -> str:
+    """What was typed, quoted on one line, escapes visible, cut where it is long."""
+    shown = ascii(text)
+    return shown if len(shown) <= 80 else shown[:76] + "...'"
+
+
+def nearest(asked: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """Up to `count` known ids that look like `asked`: by the whole id, then by the name without its org."""
+    from difflib import get_close_matches
+
+    by_id = {each.lower(): each for each in known}
+    by_name: dict[str, list[str]] = {}
+    for lower, each in by_id.items():
+        by_name.setdefault(lower.rpartition("/")[2], []).append(each)
+    wanted = asked.lower()
+    found = [by_id[m] for m in get_close_matches(wanted, by_id, count, 0.75)]
+    for match in get_close_matches(wanted.rpartition("/")[2], by_name, count, 0.7):
+        found += [each for each in by_name[match] if each not in found]
+    return found[:count]

@@ -1,0 +1,200 @@
+"""What a person sees of a document of `view`: one page of text. Standard library only.
+
+Says whose figures they are and what is not known; decides nothing. `--json` has everything, this has what matters.
+"""
+
+from datetime import date
+from typing import Any
+
+from .page import WIDTH, Page, number
+from .paste import short
+from .tables import Caveats, coordinates, effects
+
+Json = dict[str, Any]
+
+_OUTCOMES = {
+    "reported": "Reported by outside sources; not scanned by swindex.",
+    "found": "Scanned by swindex: super weights found.",
+    "none_found": "Scanned by swindex: no super weight found.",
+    "untested": "Scanned by swindex: candidates found, what removing them does was not measured.",
+    "gated": "Not scanned: the repository is gated.",
+    "not_found": "Not scanned: the model or the revision is not on the Hub.",
+    "needs_remote_code": "Not scanned: the model needs code from its repository, which swindex never runs.",
+    "unsupported_architecture": "Not scanned: the architecture is not supported.",
+    "unsafe_format": "Not scanned: there are no safetensors, and pickles are not read.",
+    "corrupt": "Not scanned: the weight files are damaged.",
+    "too_large": "Not scanned: too large.",
+    "failed": "Not scanned: the scan failed.",
+    "unknown": "Not in the index: nothing is known of this model itself.",
+}
+_CONFLICTS = {
+    "layer": "the same row and column is claimed in different layers",
+    "location": "sources differ on whether it is there",
+    "effect": "sources differ on what removing it alone does",
+    "value": "sources differ on its value",
+}
+_MOST = 12
+"""Statements and notes that are printed; --json has all."""
+_STANCES = ("denies", "claims", "notes")
+"""Statements are printed in this order."""
+
+
+def report(document: Json, width: int = WIDTH, colour: bool = False, today: date | None = None) -> str:
+    """The page for one document, as text that ends with a newline."""
+    page, caveats = Page(width, colour), Caveats()
+    _title(page, document)
+    _outcome(page, document)
+    for warning in warnings(document):
+        page.text(f"! {warning}", "yellow", hang="  ")
+    coordinates(page, document)
+    effects(page, document, caveats)
+    _conflicts(page, document)
+    _statements(page, document, caveats)
+    _listed(page, "Caveats", [f"[{at}] {text}" for at, text in enumerate(caveats.texts, 1)])
+    _listed(page, "Notes", [_note(n, document) for n in document["notes"]])
+    _listed(page, "Sources", [_source(s) for s in document["sources"]])
+    _age(page, document, today or date.today())
+    return str(page)
+
+
+# --- head ---
+
+
+def _title(page: Page, document: Json) -> None:
+    model = document["model"]
+    page.text(model["id"], "bold")
+    page.text(f"commit {model['revision']}" if model["revision"] else "no commit", "dim")
+    facts = [model["architecture"], model["dtype"], _size(model["parameters"])]
+    facts += [f"{model['layers']} layers"] if model["layers"] else []
+    facts += [f"{model['relation'] or 'derived'} of {model['base_model']}"] if model["base_model"] else []
+    page.text(", ".join(f for f in facts if f), "dim")
+
+
+def _outcome(page: Page, document: Json) -> None:
+    page.lines.append("")
+    outcome, scan = document["outcome"], document["scan"]
+    page.text(_OUTCOMES.get(outcome, f"Outcome: {outcome}."), "bold")
+    if scan and scan["reason"]:
+        page.text(f"Reason: {scan['reason']}", indent="  ")
+    if scan:
+        page.text(", ".join([scan["detector"], scan["time"][:10], *_covered(scan)]), "dim", indent="  ")
+    if not document["super_weights"] and outcome != "none_found":
+        page.text("No super weight is on record; that does not mean that there is none.")
+
+
+def _covered(scan: Json) -> list[str]:
+    """How much of the model was looked at, where a scan was made."""
+    if not scan["layers_covered"]:
+        return []
+    layers = f"{scan['layers_covered']} of {scan['layers'] or '?'} layers covered"
+    return [layers, f"{scan['experts_covered'] or 0} of {scan['experts']} experts"] if scan["experts"] else [layers]
+
+
+def warnings(document: Json) -> list[str]:
+    """What a reader must know before using the coordinates, most serious first."""
+    record, base, weights, scan = (document[k] for k in ("record", "inherited_from", "super_weights", "scan"))
+    found = []
+    if record and record["withdrawn"]:
+        found.append(f"WITHDRAWN on {record['withdrawn']['time'][:10]}: {record['withdrawn']['reason']}")
+    if base:
+        at = f" at commit {base['revision'][:12]}" if base["revision"] else ""
+        found.append(f"INHERITED from {base['id']}{at}: the weights below are of the base model, not checked here.")
+    if weights and not (base or document["model"])["revision"]:
+        found.append("Not pinned to a commit: no source says which; compare the values before you use them.")
+    if weights and not any(w["bits"] for w in weights):
+        found.append("Values are the sources' own: swindex has not read the checkpoint.")
+    if scan and scan["layers"] and 0 < scan["layers_covered"] < scan["layers"]:
+        found.append("Only a part of the layers was covered.")
+    if document["index"]["torn"]:
+        found.append("The log of this model ends in a half-written version, which is left out.")
+    return found
+
+
+def _size(parameters: int | None) -> str | None:
+    if parameters is None:
+        return None
+    unit, name = (10**9, "B") if parameters >= 10**9 else (10**6, "M")
+    return f"{parameters / unit:.3g} {name} parameters"
+
+
+# --- disagreement, statements, sources ---
+
+
+def _named(document: Json) -> dict[str, str]:
+    return {w["id"]: short(w) for w in document["super_weights"]}
+
+
+def _conflicts(page: Page, document: Json) -> None:
+    named = _named(document)
+    _listed(page, "Where sources disagree", [_conflict(c, named) for c in document["conflicts"]])
+
+
+def _conflict(conflict: Json, named: dict[str, str]) -> str:
+    weights = ", ".join(named.get(w, w) for w in conflict["weights"])
+    sides = "; ".join(conflict["sides"])
+    if conflict["kind"] == "set":
+        return f"Incomplete set: {sides}: {weights}."
+    return f"{weights}: {_CONFLICTS.get(conflict['kind'], conflict['kind'])}: {sides}."
+
+
+def _statements(page: Page, document: Json, caveats: Caveats) -> None:
+    ordered = sorted(document["observations"], key=lambda o: _STANCES.index(o["stance"]))
+    said = dict.fromkeys(_statement(o, caveats) for o in ordered[:_MOST])
+    _listed(page, "What sources also say", list(said), len(ordered) - _MOST)
+
+
+def _statement(observation: Json, caveats: Caveats) -> str:
+    about = ", ".join(short(t) for t in observation["targets"]) or f"the {observation['granularity']}"
+    if len(observation["targets"]) > 3:
+        about = f"{len(observation['targets'])} places"
+    said = ": ".join(t for t in (observation["statement"], _perplexity(observation)) if t)
+    return f"{observation['origin']} {observation['stance']} ({about}): {said}{caveats.mark(observation['caveat'])}"
+
+
+def _perplexity(figures: Json) -> str | None:
+    if figures["finite"] is False:
+        return "perplexity not finite"
+    if figures["ppl_before"] and figures["ppl_after"]:
+        return f"perplexity {number(figures['ppl_before'])} -> {number(figures['ppl_after'])}"
+    return f"perplexity x{number(figures['ppl_ratio'])}" if figures["ppl_ratio"] else None
+
+
+def _note(note: Json, document: Json) -> str:
+    named = _named(document)
+    about = f"{named.get(note['about'][0], note['about'][0])}: " if len(note["about"]) == 1 else ""
+    return f"{about}{note['text']}"
+
+
+def _source(source: Json) -> str:
+    return ", ".join(t for t in (f"{source['origin']}: {source['title']}", source["url"]) if t)
+
+
+def _listed(page: Page, title: str, texts: list[str], left_out: int = 0) -> None:
+    """A heading and its points, none for no points; long lists are cut and say so."""
+    if texts:
+        page.heading(title)
+    for text in texts[:_MOST]:
+        page.text(text if text.startswith("[") else f"- {text}", hang="  ")
+    left_out = max(left_out, len(texts) - _MOST)
+    if left_out > 0:
+        page.text(f"... and {left_out} more: --json", "dim")
+
+
+# --- age ---
+
+
+def _age(page: Page, document: Json, today: date) -> None:
+    record, base = document["record"], document["inherited_from"]
+    page.lines.append("")
+    if record:
+        page.text(f"Record version {record['version']} of {_dated(record['time'], today)}.", "dim")
+    if base:
+        page.text(f"{base['id']}: version {base['version']} of {_dated(base['time'], today)}.", "dim")
+    if document["index"]["time"]:
+        page.text(f"Newest record of this index: {_dated(document['index']['time'], today)}.", "dim")
+
+
+def _dated(time: str, today: date) -> str:
+    days = (today - date.fromisoformat(time[:10])).days
+    ago = "today" if days <= 0 else "yesterday" if days == 1 else f"{days} days ago"
+    return f"{time[:10]} ({ago})"

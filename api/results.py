@@ -1,0 +1,231 @@
+"""The result of a lookup with attributes: the document of `view`, checked. Shapes are explained there, once.
+
+Unknown names are refused, so a name that `view` gains and this does not is found by the first test.
+"""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..schema.errors import RecordError
+from ..schema.model import Relation
+from ..schema.observation import Granularity, Stance
+from ..schema.record import explain
+from ..schema.status import ConflictKind
+from ..schema.types import Basis, Location, Role, Verdict
+from ..schema.weight import GroupKind
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelView(_Part):
+    """The model, as the record knows it."""
+
+    id: str
+    revision: str | None
+    architecture: str | None
+    model_type: str | None
+    parameters: int | None
+    dtype: str | None
+    layers: int | None
+    hidden_size: int | None
+    base_model: str | None
+    relation: Relation | None
+
+
+class Figure(_Part):
+    """What removing exactly these weights did, by whose account."""
+
+    by: str
+    basis: Basis
+    ppl_before: float | None
+    ppl_after: float | None
+    ppl_ratio: float | None
+    finite: bool
+    text: str | None
+    second_hand: bool
+    statement: str | None
+    caveat: str | None
+
+
+class SuperWeightView(_Part):
+    """One scalar with its status."""
+
+    id: str
+    layer: int
+    expert: int | None
+    row: int
+    col: int
+    tensor: str
+    index: tuple[int, ...]
+    shape: tuple[int, ...] | None
+    dtype: str | None
+    value: float | None
+    bits: str | None
+    file: str | None
+    byte_offset: int | None
+    role: Role | None
+    group: str | None
+    activation_in: float | None
+    activation_out: float | None
+    share: float | None
+    coherence: float | None
+    rank: int | None
+    round: int | None
+    scan: str | None
+    location: Location
+    origins: tuple[str, ...]
+    denied_by: tuple[str, ...]
+    verdict: Verdict
+    basis: Basis | None
+    ppl_before: float | None
+    ppl_after: float | None
+    ppl_ratio: float | None
+    figures: tuple[Figure, ...]
+    grouped: Verdict
+    grouped_basis: Basis | None
+    grouped_in: str | None
+
+
+class GroupView(_Part):
+    """Weights that are judged together, with the verdict on them."""
+
+    id: str
+    kind: GroupKind
+    reported: bool
+    members: tuple[str, ...]
+    verdict: Verdict
+    basis: Basis | None
+    ppl_before: float | None
+    ppl_after: float | None
+    ppl_ratio: float | None
+    figures: tuple[Figure, ...]
+    missing: tuple[str, ...]
+
+
+class ConflictView(_Part):
+    """What sources disagree about."""
+
+    kind: ConflictKind
+    weights: tuple[str, ...]
+    sides: tuple[str, ...]
+
+
+class Place(_Part):
+    """A row, a column, an expert or a scalar that a statement is about."""
+
+    layer: int
+    expert: int | None
+    row: int | None
+    col: int | None
+
+
+class ObservationView(_Part):
+    """A statement that the super weights do not already carry."""
+
+    origin: str
+    granularity: Granularity
+    stance: Stance
+    targets: tuple[Place, ...]
+    statement: str | None
+    ppl_before: float | None
+    ppl_after: float | None
+    ppl_ratio: float | None
+    finite: bool | None
+    caveat: str | None
+
+
+class SourceView(_Part):
+    """Where claims stand."""
+
+    origin: str
+    title: str | None
+    url: str | None
+
+
+class ScanView(_Part):
+    """The latest scan of ours."""
+
+    id: str
+    outcome: str
+    reason: str | None
+    time: str
+    detector: str
+    effects: bool
+    layers: int | None
+    layers_covered: int
+    experts: int | None
+    experts_covered: int | None
+    fits_float16: bool | None
+    converged: bool | None
+
+
+class NoteView(_Part):
+    """A curator's note."""
+
+    about: tuple[str, ...]
+    text: str
+
+
+class Inherited(_Part):
+    """The base model that the weights are taken from."""
+
+    id: str
+    revision: str | None
+    relation: Relation | None
+    outcome: str
+    version: int
+    time: str
+
+
+class WithdrawnView(_Part):
+    """When and why the record was withdrawn."""
+
+    time: str
+    reason: str
+
+
+class RecordView(_Part):
+    """The version that was read."""
+
+    version: int
+    time: str
+    digest: str
+    schema_version: str
+    submitter: str
+    withdrawn: WithdrawnView | None
+
+
+class IndexView(_Part):
+    """The index that was asked."""
+
+    time: str | None
+    torn: bool
+
+
+class LookupResult(_Part):
+    """What is known about a model. Its JSON is that of `swindex lookup --json`."""
+
+    model: ModelView
+    outcome: str
+    reported: bool
+    super_weights: tuple[SuperWeightView, ...]
+    groups: tuple[GroupView, ...]
+    conflicts: tuple[ConflictView, ...]
+    observations: tuple[ObservationView, ...]
+    sources: tuple[SourceView, ...]
+    scan: ScanView | None
+    notes: tuple[NoteView, ...]
+    inherited_from: Inherited | None
+    record: RecordView | None
+    index: IndexView
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> Self:
+        """Check a document of `view`; raise RecordError."""
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            raise RecordError(explain(error, document["model"]["id"])) from None

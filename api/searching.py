@@ -1,0 +1,56 @@
+"""Search in an index: models whose names contain a text. Reads the newest version of every model; no ranking."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from ..schema.rules import STRENGTH
+from ..schema.types import Verdict
+from .names import Asked
+from .reading import find, model_ids
+
+Json = dict[str, Any]
+_NAMES = ("id", "architecture", "model_type", "base_model")
+
+
+class Hit(BaseModel):
+    """A model that matches: its newest version in brief."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    revision: str | None
+    architecture: str | None
+    outcome: str
+    super_weights: int
+    """How many candidates that are not refuted."""
+    verdict: Verdict
+    """The strongest on any of them, alone or together."""
+    time: str
+
+
+def search(text: str, records: Path) -> list[Hit]:
+    """Models with `text` in id, architecture, type, base model or a tensor's name, in any case, sorted by id."""
+    found = (find(records, Asked(model_id, None)) for model_id in model_ids(records))
+    return [_hit(each.record) for each in found if each and _matches(each.record, text.lower())]
+
+
+def _matches(record: Json, text: str) -> bool:
+    names = [record["model"].get(name) or "" for name in _NAMES]
+    names += [w["tensor"] for w in record.get("super_weights", ())]
+    return any(text in name.lower() for name in names)
+
+
+def _hit(record: Json) -> Hit:
+    standing = [w for w in record["status"]["weights"] if w["location"] != "refuted"]
+    verdicts = [Verdict(w[at]) for w in standing for at in ("alone", "grouped")]
+    return Hit(
+        id=record["model"]["id"],
+        revision=record["model"].get("revision"),
+        architecture=record["model"].get("architecture"),
+        outcome=record["status"]["outcome"],
+        super_weights=len(standing),
+        verdict=max(verdicts, key=STRENGTH.index, default=Verdict.UNTESTED),
+        time=record["provenance"]["time"],
+    )

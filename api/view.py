@@ -1,0 +1,273 @@
+"""The JSON document of `lookup --json` and `scan --json`, made from a record. Standard library only.
+
+The shape is stable: names are added, never removed or narrowed. Every name is always there; null means not known.
+
+    model            id, revision, architecture, model_type, parameters, dtype, layers, hidden_size, base_model,
+                     relation
+    outcome          of the latest scan; `reported` where only outside claims exist; `unknown` where nothing is known
+                     of the model itself and what follows is inherited
+    reported         true if outside claims exist
+    super_weights[]  every candidate, inert and refuted ones too:
+                     id, layer, expert, row, col, tensor, index (ready to use on the stored tensor), shape, dtype,
+                     value, bits, file, byte_offset, role, group,
+                     location (reported, confirmed, disputed, refuted), origins (who claims it), denied_by,
+                     verdict (of removing it alone), basis (measured by us, or reported by others),
+                     ppl_before, ppl_after, ppl_ratio, figures[],
+                     grouped, grouped_basis, grouped_in (the strongest group of more than this weight),
+                     activation_in, activation_out, share, coherence, rank, round, scan
+    groups[]         id, kind, reported, members (weight ids), verdict, basis, ppl_before, ppl_after, ppl_ratio,
+                     figures[], missing (weights that others add to this set and that matter)
+      figures[]      what removing exactly these weights did, the one that the verdict rests on first:
+                     by (`swindex` or an origin), basis, ppl_before, ppl_after, ppl_ratio, finite, text (what it was
+                     measured on), second_hand, statement, caveat
+    conflicts[]      kind, weights, sides
+    observations[]   outside statements that are neither a plain claim of a listed scalar nor a figure above: about
+                     rows, experts, tensors or the model, about other sets, and all that deny:
+                     origin, granularity, stance, targets[] (layer, expert, row, col), statement,
+                     ppl_before, ppl_after, ppl_ratio, finite, caveat
+    sources[]        origin, title, url
+    scan             the latest: id, outcome, reason, time, detector, effects, layers, layers_covered (how many),
+                     experts, experts_covered, fits_float16, converged; null if there is none
+    notes[]          about (weight ids), text
+    inherited_from   null, or the base model that super_weights, groups and conflicts are taken from:
+                     id, revision, relation, outcome, version, time
+    record           version, time, digest, schema_version, submitter, withdrawn (time, reason); null if there is none
+    index            time (of the newest version in the index; null if the record is not from an index),
+                     torn (true if the model's log ends in a half-written version, which was left out)
+
+Figures are copied and sorted here, never judged: verdicts and locations are the record's own status.
+"""
+
+import math
+from typing import Any
+
+Json = dict[str, Any]
+
+_MODEL = (
+    "id",
+    "revision",
+    "architecture",
+    "model_type",
+    "parameters",
+    "dtype",
+    "layers",
+    "hidden_size",
+    "base_model",
+    "relation",
+)
+_PLACE = ("layer", "expert", "row", "col")
+_STORED = ("id", *_PLACE, "tensor", "index", "shape", "dtype", "value", "bits", "file", "byte_offset", "role", "group")
+_SEEN = ("activation_in", "activation_out", "share", "coherence", "rank", "round", "scan")
+_SCAN = ("id", "outcome", "reason", "time", "layers", "experts", "experts_covered", "fits_float16", "converged")
+_RECORD = ("version", "time", "digest", "schema_version", "submitter", "withdrawn")
+UNKNOWN = "unknown"
+_MAX_NLL = 700.0
+
+
+def view(record: Json, index_time: str | None = None, torn: bool = False) -> Json:
+    """The document for one version of a record, given as plain JSON data; raise KeyError where it is not a record."""
+    observations = record.get("observations", [])
+    scans = record.get("scans", [])
+    sets = [{w["id"]} for w in record.get("super_weights", [])] + [set(g["members"]) for g in record.get("groups", [])]
+    return {
+        "model": _pick(record["model"], _MODEL),
+        "outcome": record["status"]["outcome"],
+        "reported": bool(observations),
+        "super_weights": [_weight(w, s, record) for w, s in _with_status(record, "super_weights", "weights", "weight")],
+        "groups": [_group(g, s, record) for g, s in _with_status(record, "groups", "groups", "group")],
+        "conflicts": [_pick(c, ("kind", "weights", "sides")) for c in record["status"]["conflicts"]],
+        "observations": [_observation(o) for o in observations if not _is_told(o, sets)],
+        "sources": _sources(observations),
+        "scan": _scan(scans[-1]) if scans else None,
+        "notes": [_pick(r, ("about", "text")) for r in record.get("remarks", [])],
+        "inherited_from": None,
+        "record": _pick(record["provenance"], _RECORD),
+        "index": {"time": index_time, "torn": torn},
+    }
+
+
+def unknown(model_id: str, index_time: str | None) -> Json:
+    """The document for a model without a record: nothing but its id."""
+    empty: Json = {"model": {"id": model_id}, "status": {"outcome": UNKNOWN, "weights": [], "groups": []}}
+    empty["status"]["conflicts"] = []
+    return {**view({**empty, "provenance": {}}, index_time), "record": None}
+
+
+def inherit(document: Json, base: Json) -> Json:
+    """The document of a model with the weights of its base model, marked as inherited."""
+    origin = {**_pick(base["model"], ("id", "revision")), "relation": document["model"]["relation"]}
+    seen = {"outcome": base["outcome"], **_pick(base["record"], ("version", "time"))}
+    taken = {name: base[name] for name in ("super_weights", "groups", "conflicts")}
+    sources = document["sources"] + [s for s in base["sources"] if s not in document["sources"]]
+    return {**document, **taken, "sources": sources, "inherited_from": {**origin, **seen}}
+
+
+# --- parts ---
+
+
+def _pick(data: Json, names: tuple[str, ...]) -> Json:
+    return {name: data.get(name) for name in names}
+
+
+def _with_status(record: Json, parts: str, statuses: str, key: str) -> list[tuple[Json, Json]]:
+    by_id = {s[key]: s for s in record["status"][statuses]}
+    return [(part, by_id[part["id"]]) for part in record.get(parts, [])]
+
+
+def _weight(weight: Json, status: Json, record: Json) -> Json:
+    figures = figures_of([weight["id"]], status["alone_basis"], record)
+    denied = {o["source"]["origin"] for o in record.get("observations", []) if _denies(o, weight["id"])}
+    return {
+        **_pick(weight, (*_STORED, *_SEEN)),
+        "location": status["location"],
+        "origins": status["origins"],
+        "denied_by": sorted(denied),
+        "verdict": status["alone"],
+        "basis": status["alone_basis"],
+        **_headline(figures, status["alone_basis"]),
+        "figures": figures,
+        **_pick(status, ("grouped", "grouped_basis", "grouped_in")),
+    }
+
+
+def _group(group: Json, status: Json, record: Json) -> Json:
+    figures = figures_of(group["members"], status["basis"], record)
+    headline = _headline(figures, status["basis"])
+    return {
+        **_pick(group, ("id", "kind", "reported", "members")),
+        "verdict": status["verdict"],
+        "basis": status["basis"],
+        "ppl_before": status["ppl_before"],
+        "ppl_after": status["ppl_after"],
+        "ppl_ratio": _quotient(status["ppl_before"], status["ppl_after"]) or headline["ppl_ratio"],
+        "figures": figures,
+        "missing": status["missing"],
+    }
+
+
+def _observation(observation: Json) -> Json:
+    copied = ("granularity", "stance", "statement", "ppl_before", "ppl_after", "finite", "caveat")
+    return {
+        "origin": observation["source"]["origin"],
+        **_pick(observation, copied),
+        "ppl_ratio": reported_ratio(observation),
+        "targets": [_pick(t, _PLACE) for t in observation.get("targets", [])],
+    }
+
+
+def _scan(scan: Json) -> Json:
+    settings = scan["settings"]
+    covered = len(scan.get("layers_covered", []))
+    copied = {"detector": settings["detector"], "effects": settings.get("effects", True)}
+    return {**_pick(scan, _SCAN), **copied, "layers_covered": covered}
+
+
+def _sources(observations: list[Json]) -> list[Json]:
+    found: list[Json] = []
+    for observation in observations:
+        source = _pick(observation["source"], ("origin", "title", "url"))
+        if source not in found:
+            found.append(source)
+    return sorted(found, key=lambda s: s["origin"])
+
+
+# --- figures ---
+
+
+def weight_id(place: Json) -> str | None:
+    """The id of the scalar at a place; None for a row, a column or an expert (schema/types.py has the rule)."""
+    if place.get("row") is None or place.get("col") is None:
+        return None
+    expert = "" if place.get("expert") is None else f".E{place['expert']}"
+    return f"L{place['layer']}{expert}.R{place['row']}.C{place['col']}"
+
+
+def reported_ratio(observation: Json) -> float | None:
+    """Perplexity after over before by a source's own figures; None if it gives none (schema/status.py has the rule)."""
+    if ratio := _quotient(observation.get("ppl_before"), observation.get("ppl_after")):
+        return ratio
+    if observation.get("ppl_ratio"):
+        return float(observation["ppl_ratio"])
+    before, change = observation.get("nll_before"), observation.get("nll_relative_change")
+    return None if before is None or change is None else _exp(before * change)
+
+
+def figures_of(weights: list[str], basis: str | None, record: Json) -> list[Json]:
+    """What removing exactly these weights did, by us and by others; the weakest of the deciding basis first."""
+    wanted, effects = set(weights), record.get("effects", [])
+    newest = effects[-1]["scan"] if effects else None
+    ours = [_measured(e) for e in effects if e["scan"] == newest and _zeroes(e) and set(e["weights"]) == wanted]
+    theirs = [_reported(o) for o in record.get("observations", []) if _is_figure(o) and _ids(o) == wanted]
+    return sorted(ours + theirs, key=lambda f: (f["basis"] != basis, f["second_hand"], _size(f)))
+
+
+def _headline(figures: list[Json], basis: str | None) -> Json:
+    names = ("ppl_before", "ppl_after", "ppl_ratio")
+    return _pick(figures[0], names) if figures and figures[0]["basis"] == basis else dict.fromkeys(names)
+
+
+def _size(figure: Json) -> float:
+    return math.inf if figure["ppl_ratio"] is None else float(figure["ppl_ratio"])
+
+
+def _measured(effect: Json) -> Json:
+    delta = None if effect["nll_after"] is None else effect["nll_after"] - effect["nll_before"]
+    return {
+        "by": "swindex",
+        "basis": "measured",
+        **_pick(effect, ("ppl_before", "ppl_after")),
+        "ppl_ratio": None if delta is None else _exp(delta),
+        "finite": effect["finite"],
+        "text": effect["corpus"]["name"],
+        "second_hand": False,
+        "statement": None,
+        "caveat": None,
+    }
+
+
+def _reported(observation: Json) -> Json:
+    return {
+        "by": observation["source"]["origin"],
+        "basis": "reported",
+        **_pick(observation, ("ppl_before", "ppl_after")),
+        "ppl_ratio": reported_ratio(observation),
+        "finite": observation.get("finite") is not False,
+        "text": observation.get("corpus"),
+        "second_hand": bool(observation.get("second_hand")),
+        **_pick(observation, ("statement", "caveat")),
+    }
+
+
+def _exp(delta_nll: float) -> float | None:
+    """The ratio of perplexities for a change of the mean NLL; None where it is too large to print."""
+    return None if delta_nll > _MAX_NLL else math.exp(delta_nll)
+
+
+def _quotient(before: float | None, after: float | None) -> float | None:
+    return after / before if before and after else None
+
+
+def _zeroes(effect: Json) -> bool:
+    return bool(effect["intervention"] == "zero")
+
+
+def _is_figure(observation: Json) -> bool:
+    """Whether it is a source's figure for zeroing scalars: what the status rule judges."""
+    if observation.get("changed") != "scalar" or observation.get("intervention") != "zero":
+        return False
+    return bool(observation.get("finite") is False) or reported_ratio(observation) is not None
+
+
+def _ids(observation: Json) -> set[str | None]:
+    return {i for t in observation.get("targets", []) if (i := weight_id(t)) is not None}
+
+
+def _denies(observation: Json, weight: str) -> bool:
+    return bool(observation["stance"] == "denies") and weight in _ids(observation)
+
+
+def _is_told(observation: Json, sets: list[set[str]]) -> bool:
+    """Whether the super weights, the groups and their figures already say all of it."""
+    if observation["stance"] == "denies" or observation["granularity"] != "scalar":
+        return False
+    return observation["stance"] == "claims" or (_is_figure(observation) and _ids(observation) in sets)

@@ -1,0 +1,63 @@
+"""Which transformers class computes a checkpoint, decided from config.json alone, or why none can be used.
+
+Code that a repository ships is never run. A class is used only if transformers has it under the very name that the
+checkpoint states: anything else would be a guess about what the model computes.
+"""
+
+from typing import Any
+
+from transformers import CONFIG_MAPPING, PretrainedConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from ...schema.types import Outcome
+from ..refusal import Refusal, corrupt, unsupported
+from .families import FAMILIES
+
+MAX_SIZE = 1 << 24
+"""No width, depth or vocabulary of a real model comes near; a larger one is a lie that would only cost memory."""
+
+
+def resolve(raw: dict[str, Any], place: str) -> tuple[PretrainedConfig, str]:
+    """The config object and the name of the transformers class; raise a Refusal with the reason otherwise."""
+    model_type = raw.get("model_type")
+    if not isinstance(model_type, str):
+        raise unsupported(f"{place}: config.json names no model_type")
+    class_name = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type)
+    stated = _stated_class(raw)
+    if class_name is None or (stated is not None and stated != class_name):
+        raise _not_built_in(raw, place, model_type, stated)
+    if model_type not in FAMILIES:
+        raise unsupported(f"{place}: model_type {model_type!r} is not among the families the detector is proven on")
+    if raw.get("quantization_config") is not None:
+        method = (raw["quantization_config"] or {}).get("quant_method", "unknown method")
+        raise unsupported(f"{place}: weights are quantized ({method}); scan the checkpoint it was made from")
+    return _config(raw, place, model_type), str(class_name)
+
+
+def _stated_class(raw: dict[str, Any]) -> str | None:
+    names = raw.get("architectures")
+    return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
+
+
+def _not_built_in(raw: dict[str, Any], place: str, model_type: str, stated: str | None) -> Refusal:
+    if raw.get("auto_map"):
+        reason = f"{place}: {stated or model_type} is computed by code in the repository, which is never run"
+        return Refusal(Outcome.NEEDS_REMOTE_CODE, reason)
+    if model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return unsupported(f"{place}: transformers has no causal language model for model_type {model_type!r}")
+    return unsupported(f"{place}: config.json states {stated}, transformers would read it as another class")
+
+
+def _config(raw: dict[str, Any], place: str, model_type: str) -> PretrainedConfig:
+    for key, value in raw.items():
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) > MAX_SIZE and _is_size(key):
+            raise corrupt(f"{place}: config.json: {key} {value} is no size of a real model")
+    try:
+        config = CONFIG_MAPPING[model_type].from_dict({k: v for k, v in raw.items() if k != "auto_map"})
+    except Exception as error:
+        raise corrupt(f"{place}: config.json: {type(error).__name__}: {error}") from None
+    return config
+
+
+def _is_size(key: str) -> bool:
+    return key.startswith(("num_", "n_", "hidden", "intermediate", "vocab", "head", "d_", "max_position"))

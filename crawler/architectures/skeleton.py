@@ -1,0 +1,87 @@
+"""An empty model: transformers' own class with parameters on the meta device and buffers ready.
+
+Before anything is allocated the class is built wholly on meta and held against the shapes on disk, so that a config
+that lies costs nothing. Knows nothing of detection.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import transformers
+from accelerate import init_empty_weights
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
+
+from ..checkpoint.header import TensorInfo
+from ..refusal import corrupt, unsupported
+from .placement import Placement, place_tensors
+
+MAX_BUFFERS = 1 << 30
+"""Bytes of buffers (masks, rotary tables) that a model may ask for."""
+
+
+@dataclass
+class Skeleton:
+    """A model without weights, its decoder layers, and where each parameter's bytes are."""
+
+    model: PreTrainedModel
+    layers: nn.ModuleList
+    layers_path: str
+    placements: dict[str, Placement]
+    """By first parameter name; a placement may fill several parameters."""
+
+    def of_layer(self, layer: int) -> list[Placement]:
+        """The placements that fill layer `layer`."""
+        prefix = f"{self.layers_path}.{layer}."
+        return [p for t, p in self.placements.items() if t.startswith(prefix)]
+
+    def outside(self) -> dict[str, Placement]:
+        """The placements that fill no decoder layer."""
+        return {t: p for t, p in self.placements.items() if not t.startswith(self.layers_path + ".")}
+
+    @property
+    def tied(self) -> dict[str, str]:
+        """Parameters that have no bytes of their own -> the parameter they share."""
+        tied: dict[str, str] = getattr(self.model, "all_tied_weights_keys", None) or {}
+        return {t: s for t, s in tied.items() if t not in self.placements and s in self.placements}
+
+
+def build(config: PretrainedConfig, class_name: str, tensors: dict[str, TensorInfo], place: str) -> Skeleton:
+    """Build the empty model and map every stored tensor to it; raise a Refusal where they do not fit."""
+    depth = getattr(config.get_text_config(), "num_hidden_layers", None)
+    if not isinstance(depth, int) or not 1 <= depth <= len(tensors):
+        raise corrupt(f"{place}: config.json: {depth} layers, but the files hold {len(tensors)} tensors")
+    config.use_cache = False
+    cls = getattr(transformers, class_name)
+    sketch = _construct(cls, config, place, everything=True)
+    place_tensors(sketch, tensors, place)
+    buffers = sum(b.numel() * b.element_size() for b in sketch.buffers())
+    if buffers > MAX_BUFFERS:
+        raise corrupt(f"{place}: config.json asks for {buffers} bytes of buffers; no model of these weights does")
+    model = _construct(cls, config, place, everything=False)
+    path, layers = layer_list(model)
+    return Skeleton(model.eval(), layers, path, place_tensors(model, tensors, place))
+
+
+def _construct(cls: type, config: PretrainedConfig, place: str, *, everything: bool) -> PreTrainedModel:
+    try:
+        with torch.device("meta") if everything else init_empty_weights(include_buffers=False):
+            model: PreTrainedModel = cls._from_config(config, dtype=torch.float32)  # type: ignore[attr-defined]
+    except Exception as error:
+        raise corrupt(f"{place}: config.json builds no {cls.__name__}: {type(error).__name__}: {error}") from None
+    return model
+
+
+def layer_list(model: nn.Module) -> tuple[str, nn.ModuleList]:
+    """The decoder layers: the longest ModuleList at most three names deep that is not a list of experts."""
+    lists = [(path, m) for path, m in _shallow_lists(model) if "expert" not in path]
+    if not lists:
+        raise unsupported(f"{type(model).__name__}: no list of decoder layers")
+    return max(lists, key=lambda item: len(item[1]))
+
+
+def _shallow_lists(model: nn.Module) -> Iterator[tuple[str, nn.ModuleList]]:
+    for path, module in model.named_modules():
+        if isinstance(module, nn.ModuleList) and path.count(".") < 3:
+            yield path, module

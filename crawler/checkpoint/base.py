@@ -1,0 +1,226 @@
+"""A checkpoint: config, tokenizer files and tensors, wherever they are. The scan sees only this interface.
+
+A local folder (`local`) and a Hub repository (`hub`) are the same to it. Every byte that is read is counted. Which
+tensors make a model is not known here.
+"""
+
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ...schema.canonical import strict_loads
+from ...schema.errors import JsonError
+from ...schema.model import Integrity, WeightFile
+from ..refusal import corrupt, failed, unsafe
+from .header import TensorInfo, header_length, parse_header
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".pickle")
+# What a tokenizer may need; never code, never pickles.
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "spiece.model",
+    "tekken.json",
+)
+MAX_SMALL = 64_000_000
+"""Bytes of a JSON or tokenizer file that are read at most."""
+FIRST_READ = 100_000
+"""Bytes of a weight file read first, in the hope that they hold the whole header."""
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file of the checkpoint; sha256 where the source states it."""
+
+    path: str
+    size: int
+    sha256: str | None = None
+
+
+@dataclass
+class Meter:
+    """What was read so far."""
+
+    bytes: int = 0
+    requests: int = 0
+
+
+class Checkpoint(ABC):
+    """A model's files. `model_id` and `revision` are what a record calls it."""
+
+    model_id: str
+    revision: str | None
+
+    def __init__(self) -> None:
+        self.meter = Meter()
+        self._heads: dict[str, bytes] = {}
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where it is, for messages."""
+
+    @cached_property
+    @abstractmethod
+    def entries(self) -> dict[str, FileEntry]:
+        """The files by path."""
+
+    @abstractmethod
+    def read_range(self, path: str, start: int, end: int) -> bytes | memoryview:
+        """Exactly the bytes [start, end) of a file, or an error: never fewer, never others.
+
+        The bytes may be overwritten by the next call.
+        """
+
+    def small_file(self, path: str) -> bytes:
+        """A whole small file; raise a `corrupt` Refusal if it is absent or too large to be what it says."""
+        entry = self.entries.get(path)
+        if entry is None:
+            raise corrupt(f"{self.place}: {path} is missing")
+        if entry.size > MAX_SMALL:
+            raise corrupt(f"{self.place}: {path} has {entry.size} bytes, at most {MAX_SMALL} are read")
+        return bytes(self.read_range(path, 0, entry.size)) if entry.size else b""
+
+    def json(self, path: str) -> dict[str, Any]:
+        """A JSON object file, read strictly."""
+        try:
+            value = strict_loads(self.small_file(path).decode("utf-8"))
+        except (JsonError, UnicodeDecodeError) as error:
+            raise corrupt(f"{self.place}: {path}: {error}") from None
+        if not isinstance(value, dict):
+            raise corrupt(f"{self.place}: {path} is not a JSON object")
+        return value
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """config.json."""
+        if not self.entries:
+            raise failed(f"{self.place}: empty, no files at all; is this the right folder or repository?")
+        if "config.json" not in self.entries:
+            raise failed(f"{self.place}: no config.json, so this is not a transformers checkpoint")
+        return self.json("config.json")
+
+    @cached_property
+    def weight_files(self) -> tuple[str, ...]:
+        """The safetensors files that hold the model, in order; raise a Refusal if there are none or one is missing."""
+        if SINGLE in self.entries:
+            return (SINGLE,)
+        if INDEX in self.entries:
+            return self._shards()
+        pickles = sorted(p for p in self.entries if p.endswith(PICKLES))
+        if pickles:
+            raise unsafe(f"{self.place}: weights only as pickle ({pickles[0]}); pickles run code and are refused")
+        raise failed(f"{self.place}: no {SINGLE} and no {INDEX}")
+
+    def _shards(self) -> tuple[str, ...]:
+        weight_map = self.json(INDEX).get("weight_map")
+        if not isinstance(weight_map, dict) or not all(isinstance(v, str) for v in weight_map.values()):
+            raise corrupt(f"{self.place}: {INDEX} has no weight_map from tensor to file")
+        shards = tuple(sorted(set(weight_map.values())))
+        for shard in shards:
+            if PurePosixPath(shard).name != shard or not shard.endswith(".safetensors"):
+                raise corrupt(f"{self.place}: {INDEX} names {shard!r}, which is not a file beside it")
+            if shard not in self.entries:
+                raise corrupt(f"{self.place}: shard {shard} is missing, though {INDEX} names it")
+        return shards
+
+    @cached_property
+    def tensors(self) -> dict[str, TensorInfo]:
+        """All tensors by name, from checked headers."""
+        found: dict[str, TensorInfo] = {}
+        for file in self.weight_files:
+            for name, info in self._header(file).items():
+                if name in found:
+                    raise corrupt(f"{self.place}: tensor {name!r} is in both {found[name].file} and {file}")
+                found[name] = info
+        if not found:
+            raise corrupt(f"{self.place}: the weight files hold no tensor")
+        return found
+
+    def _header(self, file: str) -> dict[str, TensorInfo]:
+        size = self.entries[file].size
+        first = bytes(self.read_range(file, 0, min(size, FIRST_READ)))
+        length = header_length(first, file, size)
+        text = first[8 : 8 + length]
+        if len(text) < length:
+            text += bytes(self.read_range(file, 8 + len(text), 8 + length))
+        self._heads[file] = first
+        return parse_header(text, file, size)
+
+    max_read = 1 << 26
+    """Bytes fetched in one range at most."""
+
+    def read(self, names: Sequence[str]) -> Iterator[tuple[TensorInfo, int, memoryview]]:
+        """The raw bytes of tensors in pieces: (tensor, first byte within it, data), in file order.
+
+        Neighbours in a file are fetched together. A piece is valid only until the next is asked for.
+        """
+        for group in self._neighbours([self.tensors[n] for n in names]):
+            first, last = group[0], group[-1]
+            for start in range(first.start, last.end, self.max_read) or [first.start]:
+                data = self._fetch(first.file, start, min(start + self.max_read, last.end))
+                yield from _pieces(group, start, data)
+
+    def _neighbours(self, infos: list[TensorInfo]) -> list[list[TensorInfo]]:
+        groups: list[list[TensorInfo]] = []
+        for info in sorted(infos, key=lambda t: (t.file, t.start)):
+            last = groups[-1] if groups else None
+            joins = last and last[-1].file == info.file and last[-1].end == info.start
+            if joins and last and info.end - last[0].start <= self.max_read:
+                last.append(info)
+            else:
+                groups.append([info])
+        return groups
+
+    def _fetch(self, file: str, start: int, end: int) -> memoryview:
+        """A range of a weight file; what came with its header is not read again."""
+        head = self._heads.get(file, b"")[start:end]
+        if not head:
+            return memoryview(self.read_range(file, start, end))
+        rest = self.read_range(file, start + len(head), end) if len(head) < end - start else b""
+        return memoryview(bytes(head) + bytes(rest))
+
+    @property
+    def base_model(self) -> tuple[str | None, str | None]:
+        """The base model's id and the relation to it, where the source states them."""
+        return None, None
+
+    def files_read(self) -> tuple[WeightFile, ...]:
+        """The weight files as a record names them."""
+        entries = [self.entries[f] for f in self.weight_files]
+        return tuple(
+            WeightFile(path=e.path, size=e.size, sha256=e.sha256, integrity=Integrity.RANGE)
+            for e in entries
+        )
+
+    @contextmanager
+    def tokenizer_folder(self) -> Iterator[Path]:
+        """A folder that holds the tokenizer's files and config.json, and nothing that could run."""
+        with tempfile.TemporaryDirectory(prefix="swindex-") as name:
+            for path in ("config.json", *TOKENIZER_FILES):
+                if path in self.entries:
+                    (Path(name) / path).write_bytes(self.small_file(path))
+            yield Path(name)
+
+
+
+def _pieces(group: list[TensorInfo], start: int, data: memoryview) -> Iterator[tuple[TensorInfo, int, memoryview]]:
+    """Cut the bytes from `start` on into what belongs to each tensor of a group."""
+    end = start + len(data)
+    for info in group:
+        low, high = max(info.start, start), min(info.end, end)
+        if low < high or info.start == info.end:
+            yield info, low - info.start, data[low - start : high - start]

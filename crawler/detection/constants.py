@@ -1,0 +1,43 @@
+"""The constants of the criterion, in one place; every scan records them. Source: DETECTION.md section 7.
+
+All are dimension-free. None was tuned on the trained checkpoints that the tests use.
+"""
+
+from typing import Final
+
+KAPPA: Final = 1.0
+"""A channel is massive if its energy is at least this much of all weaker channels' together."""
+MASSIVE_MAX: Final = 16
+"""Channels admitted at most per token."""
+EVENT: Final = 0.2
+"""Part of a massive value that one layer must write to count as an event."""
+CREATE: Final = 0.5
+"""Below this part of it present before the layer, the writer is a creator, else an amplifier."""
+REMOVE: Final = 0.7
+"""A remover leaves at most this part."""
+TOKENS: Final = 4
+"""Tokens looked at per channel and role in a layer: those where most was written."""
+PERSIST: Final = 0.5
+"""A find is persistent if its channel stays massive in this part of the later layers (the last excepted)."""
+COVER: Final = 0.8
+"""Part of the MLP's write that the members of a find must explain."""
+MIN_SHARE: Final = 0.1
+"""Part that each member must explain."""
+MAX_MEMBERS: Final = 4
+"""Up to so many products: concentrated."""
+MAX_GROUP: Final = 8
+"""Up to so many: a neuron group; beyond: distributed."""
+ROUNDS: Final = 4
+"""Streams with finds removed, at most."""
+CONTROLS: Final = 8
+"""Largest other weights of the same matrix that are removed one at a time for comparison."""
+SINGLES: Final = 12
+"""Scalars whose effect alone is measured, at most."""
+FLOAT16_MAX: Final = 65504.0
+POST_NORM: Final = 1e-3
+"""Relative movement of other channels above which a norm stands behind the write."""
+
+
+def as_settings() -> dict[str, float | int | str]:
+    """All constants by name."""
+    return {k.lower(): v for k, v in globals().items() if k.isupper() and isinstance(v, int | float)}

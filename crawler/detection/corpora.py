@@ -1,0 +1,113 @@
+"""Texts and token windows: what the detector watches and what effects are measured on.
+
+Texts ship with the package, with their digests and licences in `texts/PROVENANCE.md`. A window is `<s>` (where the
+tokenizer emits one) and so many tokens; windows do not overlap and are taken from the start of the text.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..refusal import failed
+
+TEXTS = Path(__file__).resolve().parent.parent / "texts"
+SHIPPED = ("wikitext2", "grimm")
+
+# Delimiters, newlines, a repeated first word and a tail: spikes stand on the first token and on such tokens.
+PROMPT = (
+    "Apple Inc. is a worldwide tech company. Apple was founded in 1976; its home is California.\n\n"
+    "Once upon a time, there was a little girl named Lily. She loved to play outside in the park, and every day "
+    "the sun was warm.\nSummer is hot. Winter is cold. \"Where do the birds go?\" asked Lily. Nobody knew - not the "
+    "old man, not the dog, nor the river that ran past the mill and down to the sea."
+)
+MAX_PROMPT = 128
+"""Tokens of the prompt watched at most: within every sliding window."""
+STOPWORDS = ("the", ".", ",", "and", "of", "to", "a", "in", "\n")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text for effects."""
+
+    name: str
+    text: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a tokenizer makes of texts, and whether it begins them with `<s>`."""
+
+    tokenizer: Any
+    bos: int | None
+
+    def ids(self, text: str) -> list[int]:
+        """Token ids without special tokens."""
+        return list(self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
+
+    def windows(self, corpus: Corpus, windows: int, window: int) -> Tensor:
+        """Token ids (windows, window), int64, each window beginning with `<s>` where the tokenizer emits it."""
+        start = [] if self.bos is None else [self.bos]
+        step = window - len(start)
+        ids = self.ids(corpus.text)
+        count = min(windows, len(ids) // step)
+        if count < 1:
+            raise failed(f"text {corpus.name}: {len(ids)} tokens are fewer than one window of {step}; use a longer text")
+        return torch.tensor([start + ids[n * step : (n + 1) * step] for n in range(count)])
+
+    def prompts(self, text: str = PROMPT, longest: int = MAX_PROMPT) -> list[tuple[str, Tensor]]:
+        """The watched sequences by name: (1, T) with `<s>` where the tokenizer emits it, and without."""
+        ids = self.ids(text)
+        if not ids:
+            raise failed("the prompt gives no token with this tokenizer; use --prompt TEXT")
+        plain = ("without <s>", torch.tensor([ids[:longest]]))
+        if self.bos is None:
+            return [plain]
+        return [("with <s>", torch.tensor([[self.bos, *ids[: longest - 1]]])), plain]
+
+    def kind(self, position: int, token: int) -> tuple[str, str]:
+        """The text of a token and its class: bos, first, newline, delimiter, special or word."""
+        text = str(self.tokenizer.decode([token]))
+        if position == 0:
+            return text, "bos" if token == self.bos else "first"
+        if token in (self.tokenizer.all_special_ids or []):
+            return text, "special"
+        if "\n" in text:
+            return text, "newline"
+        return text, "word" if any(ch.isalnum() for ch in text) else "delimiter"
+
+    def stopwords(self) -> Tensor:
+        """Ids of the single tokens that stand for the stop words, with and without a leading space."""
+        found = [self.ids(form) for word in STOPWORDS for form in (word, " " + word)]
+        return torch.tensor(sorted({ids[-1] for ids in found if len(ids) in (1, 2)}) or [0])
+
+
+def load_tokenizer(folder: Path, place: str) -> Tokens:
+    """The tokenizer in a folder that holds no code; raise a Refusal if there is none."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        first = tokenizer("x").input_ids
+    except Exception as error:
+        raise failed(f"{place}: no usable tokenizer ({type(error).__name__}: {str(error)[:200]})") from None
+    bos = tokenizer.bos_token_id
+    return Tokens(tokenizer, bos if bos is not None and first and first[0] == bos else None)
+
+
+def shipped_corpora() -> list[Corpus]:
+    """The texts that come with the package."""
+    return [read_corpus(TEXTS / f"{name}.txt") for name in SHIPPED]
+
+
+def read_corpus(path: Path) -> Corpus:
+    """A text file, UTF-8."""
+    try:
+        data = path.read_bytes()
+        return Corpus(path.stem, data.decode("utf-8"), hashlib.sha256(data).hexdigest())
+    except (OSError, UnicodeDecodeError) as error:
+        raise failed(f"text {path}: {error}") from None

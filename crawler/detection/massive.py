@@ -1,0 +1,67 @@
+"""Which channels of a residual are massive, and what a layer did to them (DETECTION.md section 7, 1 and 2).
+
+Pure arithmetic on residuals; knows nothing of weights. Sums are float64: the rest below a massive channel is what
+is left of a difference of nearly equal numbers.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...schema.types import Role
+from . import constants as c
+
+
+def massive(residual: Tensor) -> Tensor:
+    """Mask (N, D) of the massive channels of a residual (N, D): the largest n <= MASSIVE_MAX strongest channels
+    whose weakest has at least KAPPA times the energy of all weaker ones together."""
+    energy = residual.double().square()
+    top, channels = energy.topk(min(c.MASSIVE_MAX, energy.shape[-1] - 1), dim=-1)
+    rest = energy.sum(-1, keepdim=True) - top.cumsum(-1)
+    holds = (top >= c.KAPPA * rest.clamp_min(0)) & (top > 0)
+    last = (holds * torch.arange(1, top.shape[-1] + 1, device=top.device)).amax(-1, keepdim=True)
+    admitted = torch.arange(1, top.shape[-1] + 1, device=top.device) <= last
+    mask = torch.zeros_like(energy, dtype=torch.bool)
+    return mask.scatter(-1, channels, admitted)
+
+
+def kappa(residual: Tensor, channel: int) -> float:
+    """Energy of a channel over that of all weaker ones, in one residual vector (D,)."""
+    energy = residual.double().square()
+    weaker = energy[energy < energy[channel]].sum()
+    return float(energy[channel] / weaker) if weaker > 0 else 1e300
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a layer did to a massive channel at a token (flat position in B*T)."""
+
+    token: int
+    channel: int
+    role: Role
+    before: float
+    after: float
+
+
+def changes(before: Tensor, after: Tensor) -> list[Change]:
+    """The events of a layer, from the residuals (N, D) before and after it; a few tokens per channel and role."""
+    written = after - before
+    made = massive(after) & (written.abs() >= c.EVENT * after.abs()) & (written * after > 0)
+    created = before.abs() < c.CREATE * after.abs()
+    removed = massive(before) & (written * before < 0) & (after.abs() <= c.REMOVE * before.abs())
+    masks = {Role.CREATOR: made & created, Role.AMPLIFIER: made & ~created, Role.REMOVER: removed}
+    found = [e for role, mask in masks.items() for e in _strongest(mask, written, before, after, role)]
+    return sorted(found, key=lambda e: -abs(e.after - e.before))
+
+
+def _strongest(mask: Tensor, written: Tensor, before: Tensor, after: Tensor, role: Role) -> list[Change]:
+    """For each channel in the mask the TOKENS tokens where most was written."""
+    size = torch.where(mask, written.abs(), torch.zeros_like(written))
+    top, tokens = size.topk(min(c.TOKENS, size.shape[0]), dim=0)
+    return [
+        Change(t := int(tokens[n, j]), j, role, float(before[t, j]), float(after[t, j]))
+        for j in mask.any(0).nonzero().flatten().tolist()
+        for n in range(top.shape[0])
+        if top[n, j] > 0
+    ]

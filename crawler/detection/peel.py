@@ -1,0 +1,209 @@
+"""Rounds of removal in one pass: stream 0 is the unmodified model, stream r runs without the finds of all before it.
+
+Inside a layer the streams are taken in order, so each knows the finds of the earlier ones in this very layer: one
+pass equals removing and rerunning (DETECTION.md section 6). A stream forks where the first find is made.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from ...schema.types import Role
+from ..architectures.sites import Site
+from . import constants as c
+from .attribution import Explained, Product, explain
+from .lockstep import Batch, advance
+from .massive import changes, massive
+from .weights import Find, Place, removed
+
+PEELED = (Role.CREATOR, Role.AMPLIFIER)
+
+
+@dataclass
+class Stream:
+    """One residual stream over all watched batches, and what it found."""
+
+    number: int
+    residuals: list[Tensor]
+    finds: dict[Place, Find] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An explained change as one stream saw it in one layer."""
+
+    layer: int
+    stream: int
+    batch: int
+    explained: Explained
+    kappa_residual: Tensor
+    """The residual vector (D,) in which the channel stood out."""
+
+
+@dataclass
+class LayerSeen:
+    """Largest absolute values in the unmodified pass, and the channels that are massive behind the layer."""
+
+    layer: int
+    activation_in: float
+    activation_out: float
+    residual: float
+    massive: frozenset[int]
+
+
+class Peeler:
+    """Carries the streams through the layers, one resident layer at a time."""
+
+    def __init__(self, batches: list[Batch], rounds: int = c.ROUNDS) -> None:
+        self.batches = batches
+        self.rounds = rounds
+        self.streams = [Stream(0, [b.residual for b in batches if b.residual is not None])]
+        self.seen: list[Seen] = []
+        self.layers: list[LayerSeen] = []
+        self.post_norm: bool | None = None
+        self.experts_seen: dict[int, set[int]] = {}
+
+    @property
+    def finds(self) -> dict[Place, Find]:
+        """All finds by place; the earliest round counts."""
+        found: dict[Place, Find] = {}
+        for stream in self.streams:
+            for place, find in stream.finds.items():
+                found.setdefault(place, find)
+        return found
+
+    @property
+    def converged(self) -> bool:
+        """Whether the last stream found nothing more to peel."""
+        return not any(f.role in PEELED for f in self.streams[-1].finds.values())
+
+    def step(self, number: int, layer: nn.Module, sites: list[Site]) -> list[Find]:
+        """Take every stream through the resident layer; return the new finds."""
+        known = set(self.finds)
+        if self.post_norm is None and sites:
+            self._probe_norm(number, layer, sites)
+        at = 0
+        while at < len(self.streams):
+            self._one(self.streams[at], number, layer, sites)
+            at += 1
+        return [f for p, f in self.finds.items() if p not in known]
+
+    def _earlier(self, stream: Stream) -> set[Place]:
+        return {
+            p for s in self.streams[: stream.number] for p, f in s.finds.items() if f.role in PEELED
+        }
+
+    def _one(self, stream: Stream, number: int, layer: nn.Module, sites: list[Site]) -> None:
+        before = stream.residuals
+        here = [p for p in self._earlier(stream) if p.layer == number]
+        with removed(sites, here):
+            after = [self._batch(stream, number, layer, sites, b, before[b]) for b in range(len(before))]
+        new = any(f.role in PEELED and p.layer == number for p, f in stream.finds.items())
+        if new and stream is self.streams[-1] and stream.number < self._last_round:
+            self.streams.append(Stream(stream.number + 1, before))
+        stream.residuals = after
+
+    @property
+    def _last_round(self) -> int:
+        return 1 if self.post_norm else self.rounds
+
+    def _batch(
+        self, stream: Stream, number: int, layer: nn.Module, sites: list[Site], b: int, before: Tensor
+    ) -> Tensor:
+        with _watching(sites):
+            after = advance(layer, number, self.batches[b], before)
+        if stream.number == 0:
+            self._profile(number, b, sites, after)
+        for site in sites:
+            self.experts_seen.setdefault(number, set()).update(e for e in site.experts() if e is not None)
+        self._explain(stream, number, layer, sites, b, before, after)
+        return after
+
+    def _explain(
+        self, stream: Stream, number: int, layer: nn.Module, sites: list[Site], b: int, before: Tensor, after: Tensor
+    ) -> None:
+        flat_before, flat_after = before.flatten(0, -2), after.flatten(0, -2)
+        found = changes(flat_before, flat_after)
+        if not found or not sites:
+            return
+
+        def rerun() -> Tensor:
+            return advance(layer, number, self.batches[b], before).flatten(0, -2)
+
+        for explained in explain(found, sites, rerun, flat_after):
+            stood = flat_before if explained.change.role is Role.REMOVER else flat_after
+            self.seen.append(Seen(number, stream.number, b, explained, stood[explained.change.token].clone()))
+            for product in explained.members:
+                self._find(stream, number, sites, b, explained, product)
+
+    def _find(
+        self, stream: Stream, number: int, sites: list[Site], b: int, explained: Explained, product: Product
+    ) -> None:
+        place = Place(number, product.site, product.expert, product.row, product.col)
+        old = stream.finds.get(place)
+        if old is not None and old.share >= product.share and old.role in PEELED:
+            return
+        if explained.change.role not in PEELED and old is not None:
+            return
+        weight = sites[place.site].matrix(place.expert)
+        magnitude = weight[place.row, place.col].abs()
+        stream.finds[place] = Find(
+            place=place,
+            role=explained.change.role,
+            round=stream.number,
+            token=explained.change.token,
+            batch=b,
+            activation_in=product.x,
+            activation_out=product.y,
+            share=product.share,
+            coherence=explained.coherence or 0.0,
+            rank=int((weight.abs() > magnitude).sum()) + 1,
+        )
+
+    def _profile(self, number: int, b: int, sites: list[Site], after: Tensor) -> None:
+        flat = after.flatten(0, -2)
+        channels = frozenset(massive(flat).any(0).nonzero().flatten().tolist())
+        seen = LayerSeen(
+            number,
+            max((s.activation_in for s in sites), default=0.0),
+            max((s.activation_out for s in sites), default=0.0),
+            float(flat.abs().amax()),
+            channels,
+        )
+        if b == 0:
+            self.layers.append(seen)
+        else:
+            self.layers[-1] = _merge(self.layers[-1], seen)
+
+    def _probe_norm(self, number: int, layer: nn.Module, sites: list[Site]) -> None:
+        """Measure whether a norm stands behind the write: clear one row, see whether other channels move."""
+        before = self.streams[0].residuals[0]
+        with _watching(sites):
+            after = advance(layer, number, self.batches[0], before)
+        row = int((after - before).abs().flatten(0, -2).amax(0).argmax())
+        with sites[0].clear_row(row):
+            moved = (after - advance(layer, number, self.batches[0], before)).abs().flatten(0, -2).amax(0)
+        others = torch.cat([moved[:row], moved[row + 1 :]])
+        self.post_norm = bool(moved[row] > 0) and float(others.amax() / moved[row]) > c.POST_NORM
+
+
+def _merge(a: LayerSeen, b: LayerSeen) -> LayerSeen:
+    return LayerSeen(
+        a.layer,
+        max(a.activation_in, b.activation_in),
+        max(a.activation_out, b.activation_out),
+        max(a.residual, b.residual),
+        a.massive | b.massive,
+    )
+
+
+@contextmanager
+def _watching(sites: Iterable[Site]) -> Iterator[None]:
+    """All sites record during one forward of the layer."""
+    with ExitStack() as stack:
+        for site in sites:
+            stack.enter_context(site.watching())
+        yield

@@ -1,0 +1,123 @@
+"""Weights that come and go: one layer at a time, and what stands outside the layers when it is first needed.
+
+Every stored tensor is read once. Compute is float32. Knows nothing of what is computed.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from ..architectures.placement import Placement
+from ..architectures.skeleton import Skeleton
+from ..checkpoint.base import Checkpoint
+from ..checkpoint.header import TensorInfo
+from ..refusal import corrupt
+
+COMPUTE = torch.float32
+SMALL = 1 << 20
+"""Parameters outside the layers of at most so many elements stay resident."""
+
+
+class Weights:
+    """Fills the parameters of a skeleton from a checkpoint and empties them again."""
+
+    def __init__(self, skeleton: Skeleton, checkpoint: Checkpoint, device: str = "cpu") -> None:
+        self.skeleton = skeleton
+        self.checkpoint = checkpoint
+        self.device = device
+        self._kept: dict[str, Tensor] = {}
+        """Stored tensors that are needed twice (tied embeddings), in their stored dtype."""
+        self._shared = frozenset(n for s in skeleton.tied.values() for n in skeleton.placements[s].names)
+        self._pool: dict[int, list[Tensor]] = {}
+        """float32 memory of the last layer, by number of elements: fresh pages cost more than the arithmetic."""
+
+    @contextmanager
+    def layer(self, number: int) -> Iterator[nn.Module]:
+        """The decoder layer `number` with its weights, for as long as the context lasts."""
+        names = self._fill(self.skeleton.of_layer(number))
+        try:
+            yield self.skeleton.layers[number]
+        finally:
+            self._empty(names, pool=True)
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """Modules outside the layers load themselves when first called; large ones are dropped at the end."""
+        placements, tied = self.skeleton.outside(), self.skeleton.tied
+        handles = []
+        for path, module in self.skeleton.model.named_modules():
+            own = [f"{path}.{n}" if path else n for n, _ in module.named_parameters(recurse=False)]
+            needed = [n for n in own if n in placements or n in tied]
+            if needed:
+                handles.append(module.register_forward_pre_hook(self._loader(needed)))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+            self._empty([n for n in placements if self._parameter(n).numel() > SMALL] + list(tied))
+
+    def _loader(self, names: list[str]):  # type: ignore[no-untyped-def]
+        def load(*_: object) -> None:
+            missing = [n for n in names if self._parameter(n).is_meta]
+            sources = [self.skeleton.tied.get(n, n) for n in missing]
+            placements = self.skeleton.outside()
+            for name, source in zip(missing, sources, strict=True):
+                self._fill([placements[source]], rename=name)
+
+        return load
+
+    def _fill(self, placements: list[Placement], rename: str | None = None) -> list[str]:
+        loaded = self._load([n for p in placements for n in p.names], keep=rename is not None)
+        names = []
+        for placement in placements:
+            for name, tensor in placement.convert(loaded, self.skeleton.model).items():
+                names.append(rename or name)
+                self._set(names[-1], nn.Parameter(tensor.contiguous(), requires_grad=False))
+            for name in placement.names:
+                del loaded[name]
+        return names
+
+    def _load(self, names: list[str], *, keep: bool) -> dict[str, Tensor]:
+        """Stored tensors in float32 by disk name; `keep`: remember those that are shared in their stored dtype."""
+        shared = self._shared if keep else frozenset()
+        loaded = {n: self._kept[n].to(self.device, COMPUTE) for n in names if n in self._kept}
+        for info, at, data in self.checkpoint.read([n for n in names if n not in loaded]):
+            stored = torch.frombuffer(data, dtype=self._dtype(info)) if len(data) else torch.empty(0)
+            if info.name not in loaded:
+                loaded[info.name] = self._take(info)
+                if info.name in shared:
+                    self._kept[info.name] = torch.empty(info.shape, dtype=self._dtype(info))
+            first = at * 8 // info.bits
+            part = slice(first, first + stored.numel())
+            loaded[info.name].view(-1)[part].copy_(stored)
+            if info.name in shared:
+                self._kept[info.name].view(-1)[part].copy_(stored)
+        return loaded
+
+    def _dtype(self, info: TensorInfo) -> torch.dtype:
+        dtype = getattr(torch, info.dtype) if info.dtype else None
+        if dtype is None or not dtype.is_floating_point:
+            raise corrupt(f"{self.checkpoint.place}: {info.name} is {info.dtype or 'packed'}, not a float weight")
+        return dtype  # type: ignore[no-any-return]
+
+    def _take(self, info: TensorInfo) -> Tensor:
+        """An uninitialised float32 tensor, from the pool if there is one of that size."""
+        pool = self._pool.get(info.elements)
+        return pool.pop().view(info.shape) if pool else torch.empty(info.shape, dtype=COMPUTE, device=self.device)
+
+    def _empty(self, names: list[str], *, pool: bool = False) -> None:
+        for name in names:
+            old = self._parameter(name)
+            if pool:
+                self._pool.setdefault(old.numel(), []).append(old.data.view(-1))
+            self._set(name, nn.Parameter(torch.empty_like(old, device="meta"), requires_grad=False))
+
+    def _parameter(self, name: str) -> Tensor:
+        return self.skeleton.model.get_parameter(name)
+
+    def _set(self, name: str, value: nn.Parameter) -> None:
+        path, _, leaf = name.rpartition(".")
+        setattr(self.skeleton.model.get_submodule(path), leaf, value)

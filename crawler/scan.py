@@ -1,0 +1,63 @@
+"""Scan one checkpoint, a folder or a Hub repository, and return a record. Nothing is written.
+
+A checkpoint that cannot be scanned gives a record whose scan says why; only wrong usage raises.
+"""
+
+import os
+from pathlib import Path
+
+from ..schema.errors import UsageError
+from ..schema.record import Record
+from .assemble import Result, assemble, refused
+from .checkpoint.base import Checkpoint
+from .checkpoint.local import LocalCheckpoint
+from .detection.run import Options, Progress, run
+from .refusal import Refusal, failed
+
+
+def open_checkpoint(target: str, revision: str | None = None) -> Checkpoint:
+    """The checkpoint that `target` names: a folder if there is one, else a Hub repository."""
+    if Path(target).is_dir():
+        if revision is not None:
+            raise UsageError(f"{target} is a folder: --revision is for Hub repositories")
+        return LocalCheckpoint(Path(target))
+    if target.startswith((".", "/", "~")) or target.count("/") != 1:
+        raise UsageError(f"{target!r} is neither a folder nor a model id of the form org/name")
+    from .checkpoint.hub import HubCheckpoint
+
+    return HubCheckpoint(target, revision)
+
+
+def scan_checkpoint(checkpoint: Checkpoint, options: Options, progress: Progress | None = None) -> Result:
+    """Scan an open checkpoint; a Refusal becomes a result that says why."""
+    try:
+        return assemble(checkpoint, run(checkpoint, options, progress), options)
+    except Refusal as refusal:
+        return refused(checkpoint.model_id, checkpoint.revision, refusal, checkpoint)
+    except MemoryError:
+        refusal = failed(f"{checkpoint.place}: out of memory; scan it on a larger machine")
+        return refused(checkpoint.model_id, checkpoint.revision, refusal, checkpoint)
+
+
+def scan(
+    target: str, *, revision: str | None = None, options: Options | None = None, progress: Progress | None = None
+) -> Record:
+    """Scan a folder or a Hub model and return its record (version 1, not in any index)."""
+    _quiet()
+    options = options or Options()
+    try:
+        checkpoint = open_checkpoint(target, revision)
+    except Refusal as refusal:
+        if Path(target).exists() or target.count("/") != 1:
+            raise
+        return refused(target, None, refusal).record("swindex scan")
+    return scan_checkpoint(checkpoint, options, progress).record("swindex scan")
+
+
+def _quiet() -> None:
+    """Keep transformers' own notes off the terminal; ours say what matters."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()

@@ -1,0 +1,204 @@
+"""The DuckDB file of an index: made from the log, thrown away and rebuilt at will, published by rename.
+
+A file is written privately and put in place when it is whole, so a reader opens a snapshot that nobody changes. It
+carries the digest of each model's newest version: what a crash between log and file left behind is seen and healed.
+Tables and columns are in `tables`. Knows nothing of models or the Hub.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from . import fill
+from .errors import StaleDatabase, StoreError, os_reason
+from .files import publish
+from .store import Index
+from .tables import LAYOUT, TABLES
+
+_STORAGE = "v1.2.0"
+"""Oldest DuckDB that can open the file."""
+_PRIVATE = ".build-"
+"""Beginning of the name of the directory a file is made in; what a crash leaves is removed by the next build."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Rows of one model in one table that only the log gives, or that only the file has."""
+
+    table: str
+    model_id: str
+    only_log: int
+    only_file: int
+
+
+# --- writing ---
+
+
+def build(index: Index) -> Path:
+    """Make the file from the whole log and publish it; its path; raise StoreError, Locked."""
+    with index.writing():
+        return _build(index)
+
+
+def update(index: Index, model_ids: Iterable[str] = ()) -> Path:
+    """Bring the published file up to the log for these models and for any that it is behind on; its path.
+
+    Equal in content to `build`, which it falls back to if there is no file to start from; raise StoreError, Locked.
+    """
+    with index.writing():
+        digests = index.digests()
+        try:
+            behind = _behind(index, digests)
+        except StaleDatabase:
+            return _build(index)
+        wanted = behind | (set(model_ids) & set(digests))
+        return _update(index, sorted(wanted), digests) if wanted else index.database
+
+
+def _build(index: Index) -> Path:
+    with _private(index.directory) as folder:
+        made = folder / index.database.name
+        with _attached(made) as con:
+            fill.make_tables(con)
+            fill.insert(con, folder, (index.versions(model_id) for model_id in index.models()))
+            con.execute("CHECKPOINT d")
+        publish(made, index.database, index.files)
+    return index.database
+
+
+def _update(index: Index, model_ids: list[str], digests: dict[str, str]) -> Path:
+    with _private(index.directory) as folder:
+        made = folder / index.database.name
+        shutil.copyfile(index.database, made)
+        with _attached(made) as con:
+            fill.delete(con, model_ids)
+            fill.insert(con, folder, (index.versions(model_id) for model_id in model_ids if model_id in digests))
+            con.execute("CHECKPOINT d")
+        publish(made, index.database, index.files)
+    return index.database
+
+
+# --- reading ---
+
+
+def connect(index: Index) -> duckdb.DuckDBPyConnection:
+    """Open the published file to read; raise StaleDatabase if it is missing, unreadable or behind the log."""
+    behind = _behind(index, index.digests())
+    if behind:
+        raise _stale(index, f"behind the log (models: {len(behind)}; the first is {min(behind)})")
+    return _open(index)
+
+
+def in_memory(index: Index) -> duckdb.DuckDBPyConnection:
+    """Make the tables from the log without a file, as a reader of an index without one does; raise StoreError."""
+    with tempfile.TemporaryDirectory() as folder, _translated(index.directory):
+        con = duckdb.connect()
+        con.execute("ATTACH ':memory:' AS d; USE d")
+        fill.make_tables(con)
+        fill.insert(con, Path(folder), (index.versions(model_id) for model_id in index.models()))
+        return con
+
+
+def verify(index: Index) -> list[Difference]:
+    """Rebuild privately and compare with the published file, row by row; raise StaleDatabase, StoreError."""
+    _filed(index)
+    with in_memory(index) as con, _translated(index.database):
+        con.execute(f"ATTACH {_quoted(index.database)} AS f (READ_ONLY)")
+        return [difference for table in TABLES for difference in _differences(con, table.name)]
+
+
+def _differences(con: duckdb.DuckDBPyConnection, table: str) -> Iterator[Difference]:
+    extra = "SELECT model_id, count(*) AS n FROM (FROM {}.{t} EXCEPT ALL FROM {}.{t}) GROUP BY model_id"
+    log, file = extra.format("d", "f", t=table), extra.format("f", "d", t=table)
+    rows = con.execute(
+        f"SELECT model_id, coalesce(l.n, 0), coalesce(f.n, 0) "
+        f"FROM ({log}) AS l FULL JOIN ({file}) AS f USING (model_id) ORDER BY model_id"
+    ).fetchall()
+    yield from (Difference(table, *row) for row in rows)
+
+
+def _behind(index: Index, digests: dict[str, str]) -> set[str]:
+    """The models whose newest version the file does not have, or that the log does not have any more."""
+    return {model_id for model_id, _ in _filed(index).items() ^ digests.items()}
+
+
+def _filed(index: Index) -> dict[str, str]:
+    """The digest of each model's newest version in the file; raise StaleDatabase if it cannot be used."""
+    if not index.database.is_file():
+        raise _stale(index, "missing")
+    try:
+        with _open(index) as con:
+            layout = con.execute("SELECT value FROM about WHERE key = 'layout'").fetchone()
+            digests = (
+                dict(con.execute("SELECT model_id, digest FROM models").fetchall()) if layout == (LAYOUT,) else None
+            )
+    except (duckdb.Error, StoreError) as error:
+        raise _stale(index, f"unreadable ({_first_line(error)})") from None
+    if digests is None:
+        raise _stale(index, "of another version of swindex")
+    return digests
+
+
+def _open(index: Index) -> duckdb.DuckDBPyConnection:
+    """Open the file as it is now: a plain `duckdb.connect` may hand out what this process opened before a rename."""
+    with _translated(index.database):
+        con = duckdb.connect()
+        con.execute(f"ATTACH {_quoted(index.database)} AS d (READ_ONLY); USE d")
+        return con
+
+
+def _stale(index: Index, why: str) -> StaleDatabase:
+    return StaleDatabase(f"{index.database}: {why}; run `swindex index build --index {index.directory}`")
+
+
+# --- private files ---
+
+
+@contextmanager
+def _private(directory: Path) -> Iterator[Path]:
+    """A directory beside the published file; the caller holds the writer lock, so older ones are nobody's."""
+    if "?" in str(directory):
+        raise StoreError(f"{directory}: DuckDB cannot write a file to a path with '?' in it; choose another directory")
+    for left in directory.glob(f"{_PRIVATE}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=_PRIVATE, dir=directory))
+    except OSError as error:
+        raise StoreError(f"{directory}: cannot be written: {os_reason(error)}") from None
+    try:
+        with _translated(directory):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as con:
+        con.execute(f"ATTACH {_quoted(path)} AS d (STORAGE_VERSION '{_STORAGE}'); USE d")
+        yield con
+        con.execute("USE memory; DETACH d")
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Turn what DuckDB and the operating system raise into one line."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise StoreError(f"{path}: DuckDB: {_first_line(error)}") from None
+    except OSError as error:
+        raise StoreError(f"{path}: {os_reason(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"

@@ -1,0 +1,112 @@
+"""What a check can find, by stable code, and the rules for one record that is valid but worth a look.
+
+Knows records, not files.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from ..schema.record import Record
+from ..schema.scan import Scan
+from ..schema.types import SCANNED, Outcome, Verdict
+
+ERROR, WARNING = "error", "warning"
+
+CODES: dict[str, tuple[str, str]] = {
+    # code: (severity, meaning)
+    "unreadable": (ERROR, "a log cannot be read"),
+    "empty-log": (ERROR, "a log holds no version"),
+    "torn-line": (WARNING, "the last line is torn: readers drop it, the next append cuts it off"),
+    "damaged-line": (ERROR, "a line is not JSON as records allow it: one object, no duplicate keys, no NaN"),
+    "not-canonical": (ERROR, "a line is not the canonical form (RFC 8785) of what it says"),
+    "newer-schema": (WARNING, "a version has a newer schema than this program, which checks only what it knows"),
+    "schema": (ERROR, "a version is not a valid record"),
+    "status": (ERROR, "a status is not what the rule derives from the figures"),
+    "digest": (ERROR, "a version's digest is not that of its content"),
+    "chain-version": (ERROR, "version numbers do not count from 1 by ones"),
+    "chain-previous": (ERROR, "a version does not name the digest of the one before"),
+    "time-order": (WARNING, "a version is dated before the one before"),
+    "wrong-model": (ERROR, "a version is of another model than its path says"),
+    "case": (ERROR, "two models differ only in case"),
+    "stray-file": (WARNING, "a file among the records is no log"),
+    "unpinned": (WARNING, "a model was scanned but its revision is not recorded"),
+    "coverage": (WARNING, "a scan that found nothing did not cover every layer and expert"),
+    "uncontrolled": (WARNING, "a measured effect has a verdict but no control"),
+    "unfounded": (WARNING, "a super weight that no scan found and no source names"),
+    "unsourced": (WARNING, "an observation names neither a URL nor a repository"),
+    "database-missing": (WARNING, "there is no DuckDB file"),
+    "database-stale": (WARNING, "the DuckDB file cannot be used or is behind the log"),
+    "database-differs": (ERROR, "the DuckDB file says something else than the log"),
+    "database-unchecked": (WARNING, "the DuckDB file was not compared, as the log has errors"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong (error) or worth a look (warning)."""
+
+    code: str
+    where: str
+    """A path, with the line if there is one; or a model."""
+    message: str
+
+    @property
+    def severity(self) -> str:
+        """`error` or `warning`."""
+        return CODES[self.code][0]
+
+
+def worth_a_look(record: Record, where: str) -> Iterator[Finding]:
+    """Yield what the rules below find in a valid record."""
+    for code, rule in _RULES.items():
+        yield from (Finding(code, where, message) for message in rule(record))
+
+
+def _unpinned(record: Record) -> Iterable[str]:
+    if record.model.revision is None and any(s.outcome in SCANNED for s in record.scans):
+        yield f"{record.model.id} was scanned, at no known revision"
+
+
+def _coverage(record: Record) -> Iterable[str]:
+    for scan in record.scans:
+        if scan.outcome is Outcome.NONE_FOUND:
+            yield from _uncovered(scan)
+
+
+def _uncovered(scan: Scan) -> Iterable[str]:
+    counts = {
+        "layers": (len(set(scan.layers_covered)), scan.layers),
+        "experts": (scan.experts_covered, scan.experts),
+    }
+    for what, (covered, total) in counts.items():
+        if total is not None and (covered or 0) < total:
+            yield f"scan {scan.id} found nothing, with {covered or 0} of {total} {what} covered"
+
+
+def _uncontrolled(record: Record) -> Iterable[str]:
+    for effect in record.effects:
+        if effect.control is None and effect.verdict is not Verdict.UNTESTED:
+            yield f"effect {effect.id} is {effect.verdict} without a control"
+
+
+def _unfounded(record: Record) -> Iterable[str]:
+    named = {i for o in record.observations for i in o.weights}
+    named |= {i for g in record.groups if g.reported for i in g.members}
+    for weight in record.super_weights:
+        if weight.scan is None and weight.id not in named:
+            yield f"{weight.id} was found by no scan and is named by no source"
+
+
+def _unsourced(record: Record) -> Iterable[str]:
+    for number, observation in enumerate(record.observations, 1):
+        if observation.source.url is None and observation.source.repo is None:
+            yield f"observation {number} ({observation.source.origin}) names neither a URL nor a repository"
+
+
+_RULES: dict[str, Callable[[Record], Iterable[str]]] = {
+    "unpinned": _unpinned,
+    "coverage": _coverage,
+    "uncontrolled": _uncontrolled,
+    "unfounded": _unfounded,
+    "unsourced": _unsourced,
+}

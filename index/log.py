@@ -1,0 +1,170 @@
+"""One model's log: a JSON Lines file, a line per version, and where it lies.
+
+Knows bytes, lines and paths, not what a line says. Standard library only: the lookup of one model reads it directly.
+A torn last line (no newline at its end, or not JSON) is dropped and reported; a damaged earlier line is an error.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..schema.errors import UsageError
+from .errors import DamagedLog, StoreError, os_reason
+from .files import FILES, Files, create, extend
+
+SUFFIX = ".jsonl"
+_PART = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
+_MODEL_ID = re.compile(rf"(?!.*(?:\.\.|--))(?!.*\.git\Z){_PART}/{_PART}")
+_TAIL = 64 * 1024
+"""Bytes read first from the end of a log (most versions are shorter)."""
+
+
+# --- where a log lies ---
+
+
+def is_model_id(text: str) -> bool:
+    """Whether the text is a Hub id `org/name`, which is also a safe relative path."""
+    return isinstance(text, str) and _MODEL_ID.fullmatch(text) is not None
+
+
+def path_of(records: Path, model_id: str) -> Path:
+    """Where the log of a model lies, whether or not it is there; raise UsageError for a malformed id."""
+    if not is_model_id(model_id):
+        raise UsageError(f"not a model id: {model_id!r:.120}; write org/name as on the Hub")
+    org, name = model_id.split("/")
+    return records / org / f"{name}{SUFFIX}"
+
+
+def id_of(path: Path) -> str | None:
+    """The model whose log lies at this path; None if the path is not that of a log."""
+    model_id = f"{path.parent.name}/{path.name.removesuffix(SUFFIX)}"
+    return model_id if path.name.endswith(SUFFIX) and is_model_id(model_id) else None
+
+
+def find_path(records: Path, model_id: str) -> Path | None:
+    """The log of a model, of this spelling or else of another case; None if absent; raise UsageError, StoreError."""
+    exact = path_of(records, model_id)
+    if is_there(exact):
+        return exact
+    wanted_org, wanted_name = (part.lower() for part in (exact.parent.name, exact.name))
+    for org in _names(records):
+        if org.lower() == wanted_org and (records / org).is_dir():
+            for name in _names(records / org):
+                if name.lower() == wanted_name and id_of(records / org / name):
+                    return records / org / name
+    return None
+
+
+def is_there(path: Path) -> bool:
+    """Whether a log is there; raise StoreError if that cannot be told."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def log_paths(records: Path) -> Iterator[Path]:
+    """Yield the logs in the order of their paths, whatever else lies there; raise StoreError."""
+    for org in _names(records):
+        if (records / org).is_dir():
+            yield from (p for name in _names(records / org) if id_of(p := records / org / name) and p.is_file())
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be listed: {os_reason(error)}") from None
+
+
+# --- reading ---
+
+
+def read_lines(path: Path) -> tuple[list[bytes], bool]:
+    """The versions, oldest first, without newlines, and whether a torn last line was dropped; raise DamagedLog."""
+    lines, torn = split(_read(path, 0))
+    for number, line in enumerate(lines, 1):
+        if not is_json(line):
+            raise damaged(path, number)
+    return lines, torn
+
+
+def newest_line(path: Path) -> tuple[bytes | None, bool]:
+    """The newest version (None if the log has none), read from the end, and whether a torn last line was dropped."""
+    wanted = _TAIL
+    while True:
+        size = _size(path)
+        start = max(size - wanted, 0)
+        lines, torn = split(_read(path, start))
+        if start == 0 or len(lines) > 1:  # the first line of a part may lack its beginning
+            return _newest(path, lines), torn
+        wanted *= 4
+
+
+def split(data: bytes) -> tuple[list[bytes], bool]:
+    """The whole lines of a log, and whether what follows them (or the last of them) is torn."""
+    *lines, tail = data.split(b"\n")
+    if tail:
+        return lines, True
+    if lines and not is_json(lines[-1]):
+        return lines[:-1], True
+    return lines, False
+
+
+def is_json(line: bytes) -> bool:
+    """Whether the line is a JSON text in UTF-8."""
+    try:
+        json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def damaged(path: Path, number: int, why: str = "not JSON") -> DamagedLog:
+    """The error for line `number` (from 1) of a log."""
+    return DamagedLog(f"{path} line {number}: {why}; restore it from another copy (`swindex index check` lists all)")
+
+
+def _newest(path: Path, lines: list[bytes]) -> bytes | None:
+    if not lines:
+        return None
+    if not is_json(lines[-1]):
+        raise damaged(path, len(split(_read(path, 0))[0]))
+    return lines[-1]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _read(path: Path, start: int) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            file.seek(start)
+            return file.read()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"{path}: cannot be read: {os_reason(error)}")
+
+
+# --- appending ---
+
+
+def append(path: Path, line: bytes, files: Files = FILES) -> None:
+    """Append one version, on disk when this returns; cut a torn end off first; the caller holds the writer lock.
+
+    A failure leaves the whole lines as they were; raise StoreError, DamagedLog.
+    """
+    if not is_there(path):
+        create(path, line + b"\n", files)
+        return
+    lines, _ = read_lines(path)
+    extend(path, sum(len(each) + 1 for each in lines), line + b"\n", files)
