@@ -108,6 +108,8 @@ _EFFECTS = (
     Column("BY"),
     Column("TEXT", drop=1),
 )
+_WIDE = 90
+"""Columns of a page on which the two members of a pair are spelled out in the table."""
 
 
 def effects(page: Page, document: Json, caveats: Caveats) -> None:
@@ -115,21 +117,22 @@ def effects(page: Page, document: Json, caveats: Caveats) -> None:
     named = {w["id"]: short(w) for w in document["super_weights"]}
     groups = [g for g in document["groups"] if len(g["members"]) > 1 and g["figures"]]
     tested = [(named[w["id"]], w) for w in document["super_weights"] if w["figures"]]
-    tested += [(_together(g, named), g) for g in groups]
+    spelled = 2 if page.width >= _WIDE else 0
+    tested += [(_together(g, named, spelled), g) for g in groups]
     if not tested:
         return
     page.heading("What removing them does (perplexity before -> after)")
     page.table(_EFFECTS, [row for label, part in tested for row in _effect_rows(label, part, caveats)], fill=5)
     for group in groups:
-        if len(group["members"]) > 2:
+        if len(group["members"]) > spelled:
             members = ", ".join(named[m] for m in group["members"])
             page.text(f"{group['id']}: {members}.", "dim", hang="  ")
     page.text(_whose({part["basis"] for _, part in tested}), "dim")
 
 
-def _together(group: Json, named: dict[str, str]) -> str:
-    """The members where they are few, else the group's name and their number."""
-    if len(group["members"]) == 2:
+def _together(group: Json, named: dict[str, str], spelled: int) -> str:
+    """The members where they are no more than `spelled`, else the group's name and their number."""
+    if len(group["members"]) <= spelled:
         return " + ".join(named[m] for m in group["members"])
     return f"{group['id']} ({len(group['members'])})"
 

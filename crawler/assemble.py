@@ -156,8 +156,8 @@ def _settings(findings: Findings, options: Options) -> Settings:
         detector=DETECTOR,
         constants={**c.as_settings(), "windows": options.windows, "window": options.window},
         prompts=tuple(
-            Prompt(name=n, token_ids=tuple(ids[0].tolist()), bos=findings.tokens.bos == int(ids[0, 0]))
-            for n, ids in findings.prompts
+            Prompt(name=name, token_ids=tuple(ids), bos=findings.tokens.bos == ids[0])
+            for name, ids in zip(findings.prompts, findings.peeler.batch.ids.tolist(), strict=True)
         ),
         corpora=tuple(f"{corpus.name} sha256:{corpus.sha256}" for corpus, _ in findings.corpora),
         effects=options.effects,
@@ -245,7 +245,7 @@ def _weight(
         coherence=find.coherence,
         rank=find.rank,
         round=find.round,
-        token=_token(findings, find.batch, find.token),
+        token=_token(findings, find.token),
         scan=scan_id,
     )
 
@@ -287,10 +287,10 @@ def _role(findings: Findings, find: Find) -> Role:
     return find.role
 
 
-def _token(findings: Findings, batch: int, flat: int) -> Token:
-    ids = findings.prompts[batch][1]
+def _token(findings: Findings, flat: int) -> Token:
+    ids = findings.peeler.batch.ids
     position = flat % ids.shape[1]
-    token = int(ids[0, position])
+    token = int(ids.flatten()[flat])
     text, kind = findings.tokens.kind(position, token)
     return Token(position=position, id=token, text=text, kind=kind)
 
@@ -308,17 +308,17 @@ def _events(findings: Findings) -> Iterable[Event]:
 def _event(findings: Findings, seen: Seen) -> Event:
     found, change = seen.explained, seen.explained.change
     later = findings.peeler.layers[seen.layer + 1 : -1]
-    median = float(seen.kappa_residual.abs().median())
+    median = float(seen.residual.abs().median())
     return Event(
         layer=seen.layer,
         channel=change.channel,
         stream=seen.stream,
         role=change.role,
-        token=_token(findings, seen.batch, change.token),
+        token=_token(findings, change.token),
         before=change.before,
         after=change.after,
-        kappa=kappa(seen.kappa_residual, change.channel),
-        ratio_to_median=float(seen.kappa_residual[change.channel].abs()) / median if median else None,
+        kappa=kappa(seen.residual, change.channel),
+        ratio_to_median=float(seen.residual[change.channel].abs()) / median if median else None,
         origin=found.origin,
         spread=found.spread,
         n_eff=found.n_eff,

@@ -13,16 +13,17 @@ from ..schema.canonical import canonical_bytes, digest_of, strict_loads
 from ..schema.errors import RecordError
 from ..schema.record import Record
 from . import database, log
-from .errors import StaleDatabase, StoreError, os_reason
+from .errors import StoreError, os_reason
 from .findings import ERROR, Finding, worth_a_look
 from .store import Index, is_newer
 
 
 def check(index: Index) -> list[Finding]:
     """Check every log and the DuckDB file: what is wrong, in the order of the paths; raise StoreError if no index."""
-    models = list(index.models())
-    findings = [*_stray(index.records), *_same_but_case(models)]
-    for path in log.log_paths(index.records):
+    index.require()
+    logs, findings = _walk(index.records)
+    findings += _same_but_case(sorted(model_id for path in logs if (model_id := log.id_of(path))))
+    for path in logs:
         findings += _check_log(path)
     return [*findings, *_check_database(index, any(f.severity == ERROR for f in findings))]
 
@@ -30,12 +31,20 @@ def check(index: Index) -> list[Finding]:
 # --- files ---
 
 
-def _stray(records: Path) -> Iterator[Finding]:
-    logs = set(log.log_paths(records))
-    for path in sorted(records.rglob("*")):
-        is_org = path.is_dir() and path.parent == records
-        if path not in logs and not is_org:
-            yield Finding("stray-file", str(path), "not a log: a log is at ORG/NAME.jsonl")
+def _walk(records: Path) -> tuple[list[Path], list[Finding]]:
+    """The logs, and findings for what else is there or cannot be looked into."""
+    logs: list[Path] = []
+    findings: list[Finding] = []
+    for org in sorted(records.iterdir()):
+        try:
+            entries = {path: path.is_file() for path in sorted(org.iterdir())} if org.is_dir() else {org: False}
+        except OSError as error:
+            findings.append(Finding("unreadable", str(org), os_reason(error)))
+            continue
+        logs += (path for path, is_file in entries.items() if is_file and log.id_of(path))
+        strays = (path for path, is_file in entries.items() if not (is_file and log.id_of(path)))
+        findings += (Finding("stray-file", str(path), "not a log: a log is at ORG/NAME.jsonl") for path in strays)
+    return logs, findings
 
 
 def _same_but_case(models: Sequence[str]) -> Iterator[Finding]:
@@ -62,10 +71,8 @@ def _compare(index: Index, where: str) -> Iterator[Finding]:
         for each in database.verify(index):
             rows = f"{each.only_log} rows only in the log, {each.only_file} only in the file"
             yield Finding("database-differs", where, f"{each.table}: {each.model_id}: {rows}")
-    except StaleDatabase as error:
-        yield Finding("database-stale", where, str(error))
     except StoreError as error:
-        yield Finding("database-unchecked", where, str(error))
+        yield Finding("database-stale", where, str(error))
 
 
 # --- one log ---

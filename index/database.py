@@ -48,16 +48,15 @@ def build(index: Index) -> Path:
 def update(index: Index, model_ids: Iterable[str] = ()) -> Path:
     """Bring the published file up to the log for these models and for any that it is behind on; its path.
 
-    Equal in content to `build`, which it falls back to if there is no file to start from; raise StoreError, Locked.
+    Equal in content to `build`, which it falls back to without a sound file to start from; raise StoreError, Locked.
     """
     with index.writing():
         digests = index.digests()
         try:
-            behind = _behind(index, digests)
-        except StaleDatabase:
+            wanted = _behind(index, digests) | (set(model_ids) & set(digests))
+            return _update(index, sorted(wanted), digests) if wanted else index.database
+        except StoreError:  # nothing to start from, or it broke on the way: a build says why if that is not it
             return _build(index)
-        wanted = behind | (set(model_ids) & set(digests))
-        return _update(index, sorted(wanted), digests) if wanted else index.database
 
 
 def _build(index: Index) -> Path:
@@ -166,15 +165,12 @@ def _private(directory: Path) -> Iterator[Path]:
         raise StoreError(f"{directory}: DuckDB cannot write a file to a path with '?' in it; choose another directory")
     for left in directory.glob(f"{_PRIVATE}*"):
         shutil.rmtree(left, ignore_errors=True)
-    try:
+    with _translated(directory):
         folder = Path(tempfile.mkdtemp(prefix=_PRIVATE, dir=directory))
-    except OSError as error:
-        raise StoreError(f"{directory}: cannot be written: {os_reason(error)}") from None
-    try:
-        with _translated(directory):
+        try:
             yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -46,21 +46,29 @@ def id_of(path: Path) -> str | None:
 def find_path(records: Path, model_id: str) -> Path | None:
     """The log of a model, of this spelling or else of another case; None if absent; raise UsageError, StoreError."""
     exact = path_of(records, model_id)
-    if is_there(exact):
+    if is_file(exact):
         return exact
     wanted_org, wanted_name = (part.lower() for part in (exact.parent.name, exact.name))
     for org in _names(records):
-        if org.lower() == wanted_org and (records / org).is_dir():
+        if org.lower() == wanted_org and is_folder(records / org):
             for name in _names(records / org):
                 if name.lower() == wanted_name and id_of(records / org / name):
                     return records / org / name
     return None
 
 
-def is_there(path: Path) -> bool:
-    """Whether a log is there; raise StoreError if that cannot be told."""
+def is_file(path: Path) -> bool:
+    """Whether a file is there; raise StoreError if that cannot be told."""
     try:
         return path.is_file()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a directory is there; raise StoreError if that cannot be told."""
+    try:
+        return path.is_dir()
     except OSError as error:
         raise _unreadable(path, error) from None
 
@@ -68,8 +76,8 @@ def is_there(path: Path) -> bool:
 def log_paths(records: Path) -> Iterator[Path]:
     """Yield the logs in the order of their paths, whatever else lies there; raise StoreError."""
     for org in _names(records):
-        if (records / org).is_dir():
-            yield from (p for name in _names(records / org) if id_of(p := records / org / name) and p.is_file())
+        if is_folder(records / org):
+            yield from (p for name in _names(records / org) if id_of(p := records / org / name) and is_file(p))
 
 
 def _names(folder: Path) -> list[str]:
@@ -163,7 +171,7 @@ def append(path: Path, line: bytes, files: Files = FILES) -> None:
 
     A failure leaves the whole lines as they were; raise StoreError, DamagedLog.
     """
-    if not is_there(path):
+    if not is_file(path):
         create(path, line + b"\n", files)
         return
     lines, _ = read_lines(path)

@@ -48,15 +48,20 @@ class Index:
 
     # --- reading ---
 
+    def require(self) -> None:
+        """Raise StoreError if the directory is no index."""
+        if not log.is_folder(self.records):
+            raise StoreError(f"{self.directory}: not an index: it holds no directory records/")
+
     def models(self) -> Iterator[str]:
         """Yield the ids of all models with a log, sorted; raise StoreError if this is no index."""
-        self._require()
+        self.require()
         found = (log.id_of(path) for path in log.log_paths(self.records))
         yield from sorted(model_id for model_id in found if model_id)
 
     def path(self, model_id: str) -> Path:
         """The log of a model, in whatever case its id is written; raise NotInIndex, UsageError, StoreError."""
-        self._require()
+        self.require()
         path = log.find_path(self.records, model_id)
         if path is None:
             raise self._absent(model_id)
@@ -90,8 +95,9 @@ class Index:
 
     def digests(self) -> dict[str, str]:
         """The digest of each model's newest version, as its line states it; raise StoreError."""
-        found = ((model_id, self._newest_line(self.path(model_id))) for model_id in self.models())
-        return {model_id: _digest(self.path(model_id), line) for model_id, line in found if line}
+        self.require()
+        found = ((path, self._newest_line(path)) for path in log.log_paths(self.records))
+        return {log.id_of(path) or "": _digest(path, line) for path, line in found if line}
 
     # --- writing ---
 
@@ -158,7 +164,7 @@ class Index:
 
     def _known(self, model_id: str) -> tuple[Record | None, set[str]]:
         """The newest version of a model that may be new, and the digests of all versions."""
-        path = log.find_path(self.records, model_id) if self.records.is_dir() else None
+        path = log.find_path(self.records, model_id) if log.is_folder(self.records) else None
         lines = self._lines(path) if path else []
         if path is None or not lines:
             return None, set()
@@ -168,10 +174,6 @@ class Index:
         return newest, {_digest(path, line) for line in lines}
 
     # --- helpers ---
-
-    def _require(self) -> None:
-        if not self.records.is_dir():
-            raise StoreError(f"{self.directory}: not an index: it holds no directory records/")
 
     def _absent(self, model_id: str) -> NotInIndex:
         return NotInIndex(f"{model_id} is not in the index at {self.directory}; that says nothing about the model")

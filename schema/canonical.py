@@ -49,9 +49,11 @@ def _finite(text: str) -> float:
 
 
 def _integer(text: str) -> int | float:
-    """Canonical form writes large numbers without an exponent; beyond 2**53 they are float64, not integers."""
+    """An integer, or the float64 that canonical form writes so: without an exponent up to 1e21, beyond 2**53 too."""
     value = int(text)
-    return value if abs(value) < 2**53 else _finite(text)
+    if abs(value) < 2**53 or len(text) > 22:
+        return value
+    return float(text) if rfc8785.dumps(float(text)) == text.encode() else value
 
 
 def strict_loads(text: str | bytes) -> Any:

@@ -492,6 +492,11 @@ def test_what_has_no_canonical_form_is_refused(value: Any) -> None:
         canonical_bytes({"v": value})
 
 
+@pytest.mark.parametrize(("text", "kind"), [("235385266837020000", float), ("1152921504606846976", int), ("7", int)])
+def test_a_large_integer_is_a_float_only_where_canonical_form_writes_it_so(text: str, kind: type) -> None:
+    assert type(strict_loads(text)) is kind
+
+
 # --- bits ---
 
 

@@ -48,7 +48,8 @@ def check(index: ReadIndex = None, json: Json = False) -> int:
     else:
         page = Page(width_of(sys.stdout), wants_colour(sys.stdout))
         for each in found:
-            page.text(f"{each.severity} {each.code}: {each.where}: {each.message}", _STYLES[each.severity], hang="  ")
+            line = f"{each.severity} {each.code}: {each.where}: {each.message}"
+            page.lines.append(page.paint(clean(line), _STYLES[each.severity]))
         page.text(", ".join(f"{count} {what}" for what, count in counts.items()), "bold")
         write(str(page), sys.stdout)
     return 1 if errors else 0

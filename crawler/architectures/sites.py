@@ -54,6 +54,10 @@ class Site(ABC):
         """The (F,) input X of the projection at a token."""
 
     @abstractmethod
+    def forget(self) -> None:
+        """Let go of what was recorded."""
+
+    @abstractmethod
     def watching(self) -> Any:
         """Context in which the layer's forward records the projection's input."""
 
@@ -66,6 +70,10 @@ class DenseSite(Site):
     """A Linear (D, F) or Conv1D (F, D) projection."""
 
     _x: Tensor
+
+    def forget(self) -> None:
+        """Let go of X."""
+        del self._x
 
     @property
     def parameter(self) -> str:
@@ -124,6 +132,10 @@ class ExpertSite(Site):
     _hidden: Tensor
     _index: Tensor
     _weights: Tensor
+
+    def forget(self) -> None:
+        """Let go of what reached the experts."""
+        del self._hidden, self._index, self._weights
 
     @property
     def parameter(self) -> str:

@@ -189,9 +189,9 @@ class Checkpoint(ABC):
         """A range of a weight file; what came with its header is not read again."""
         head = self._heads.get(file, b"")[start:end]
         if not head:
-            return memoryview(self.read_range(file, start, end))
+            return _writable(self.read_range(file, start, end))
         rest = self.read_range(file, start + len(head), end) if len(head) < end - start else b""
-        return memoryview(bytes(head) + bytes(rest))
+        return memoryview(bytearray(head) + rest)
 
     @property
     def base_model(self) -> tuple[str | None, str | None]:
@@ -224,3 +224,9 @@ def _pieces(group: list[TensorInfo], start: int, data: memoryview) -> Iterator[t
         low, high = max(info.start, start), min(info.end, end)
         if low < high or info.start == info.end:
             yield info, low - info.start, data[low - start : high - start]
+
+
+def _writable(data: bytes | memoryview) -> memoryview:
+    """A view that torch can take without a warning; copies only what a reader returned read-only."""
+    view = memoryview(data)
+    return memoryview(bytearray(view)) if view.readonly else view

@@ -13,6 +13,8 @@ from .base import Checkpoint, FileEntry
 class LocalCheckpoint(Checkpoint):
     """The files directly in `folder`."""
 
+    max_read = 1 << 24
+
     def __init__(self, folder: Path, model_id: str | None = None) -> None:
         super().__init__()
         if not folder.is_dir():

@@ -53,36 +53,37 @@ class Ablator:
     _finds: list[Find] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.baseline = [b.residual for b in self.batches if b.residual is not None]
+        self.baseline = _clone([b.first for b in self.batches])
 
     def step(self, number: int, layer: nn.Module, sites: list[Site], new: list[Find]) -> None:
-        """Take every stream through the resident layer in which `new` was found."""
-        self._finds += new
-        before, sets = self.baseline, self.sets
-        self.baseline = self._through(number, layer, before)
-        self.sets = {}
-        for wanted in self._wanted():
-            start = sets.get(wanted) or self._start(wanted, number, sets, before)
-            with removed(sites, [p for p in wanted if p.layer == number]):
-                self.sets[wanted] = self._through(number, layer, start)
-        self.nulls = {p: self._through(number, layer, r) for p, r in self.nulls.items()}
-        for place in self._new_controls(number, sites, new):
-            with removed(sites, [place]):
-                self.nulls[place] = self._through(number, layer, before)
+        """Take every stream through the resident layer in which `new` was found.
 
-    def _through(self, number: int, layer: nn.Module, residuals: Residuals) -> Residuals:
-        return [advance(layer, number, b, r) for b, r in zip(self.batches, residuals, strict=True)]
+        Residuals are overwritten in place: long-lived memory that moves would be scattered among the short-lived.
+        """
+        self._finds += new
+        self.sets = {w: self.sets.get(w) or self._fork(w, number) for w in self._wanted()}
+        for place in self._new_controls(number, sites, new):
+            self.nulls[place] = _clone(self.baseline)
+        for members, residuals in self.sets.items():
+            with removed(sites, [p for p in members if p.layer == number]):
+                self._through(number, layer, residuals)
+        for place, residuals in self.nulls.items():
+            with removed(sites, [place] if place.layer == number else []):
+                self._through(number, layer, residuals)
+        self._through(number, layer, self.baseline)
+
+    def _through(self, number: int, layer: nn.Module, residuals: Residuals) -> None:
+        for batch, residual in zip(self.batches, residuals, strict=True):
+            residual.copy_(advance(layer, number, batch, residual))
+
+    def _fork(self, wanted: PlaceSet, number: int) -> Residuals:
+        """Where a set that did not run yet starts: the stream of the part of it that lies in earlier layers."""
+        earlier = frozenset(p for p in wanted if p.layer < number)
+        return _clone(self.sets[earlier] if earlier else self.baseline)
 
     def _wanted(self) -> list[PlaceSet]:
         alone = [frozenset([f.place]) for f in self._finds[: self.singles]]
         return list(dict.fromkeys([*alone, *groups_of(self._finds).values()]))
-
-    def _start(
-        self, wanted: PlaceSet, number: int, sets: dict[PlaceSet, Residuals], baseline: Residuals
-    ) -> Residuals:
-        """Where a set that did not run yet forks: from the part of it that lies in earlier layers."""
-        earlier = frozenset(p for p in wanted if p.layer < number)
-        return sets[earlier] if earlier else baseline
 
     def _new_controls(self, number: int, sites: list[Site], new: list[Find]) -> list[Place]:
         """The largest |W| outside the finds, of each matrix in which something new was found."""
@@ -95,3 +96,7 @@ class Ablator:
         order = weight.abs().flatten().topk(min(self.controls + len(found), weight.numel())).indices.tolist()
         places = [Place(number, at, expert, i // weight.shape[1], i % weight.shape[1]) for i in order]
         return [p for p in places if p not in found][: self.controls]
+
+
+def _clone(residuals: Residuals) -> Residuals:
+    return [r.clone() for r in residuals]

@@ -59,15 +59,14 @@ class Tokens:
             raise failed(f"text {corpus.name}: {len(ids)} tokens are fewer than one window of {step}; use a longer text")
         return torch.tensor([start + ids[n * step : (n + 1) * step] for n in range(count)])
 
-    def prompts(self, text: str = PROMPT, longest: int = MAX_PROMPT) -> list[tuple[str, Tensor]]:
-        """The watched sequences by name: (1, T) with `<s>` where the tokenizer emits it, and without."""
-        ids = self.ids(text)
+    def prompts(self, text: str = PROMPT, longest: int = MAX_PROMPT) -> tuple[list[str], Tensor]:
+        """Names and token ids (B, T) of the watched sequences: with `<s>` where the tokenizer emits it, and without."""
+        ids = self.ids(text)[:longest]
         if not ids:
             raise failed("the prompt gives no token with this tokenizer; use --prompt TEXT")
-        plain = ("without <s>", torch.tensor([ids[:longest]]))
         if self.bos is None:
-            return [plain]
-        return [("with <s>", torch.tensor([[self.bos, *ids[: longest - 1]]])), plain]
+            return ["without <s>"], torch.tensor([ids])
+        return ["with <s>", "without <s>"], torch.tensor([[self.bos, *ids[:-1]], ids])
 
     def kind(self, position: int, token: int) -> tuple[str, str]:
         """The text of a token and its class: bos, first, newline, delimiter, special or word."""

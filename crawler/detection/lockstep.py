@@ -26,6 +26,13 @@ class Batch:
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
     tuple_output: bool = False
 
+    @property
+    def first(self) -> Tensor:
+        """The residual before the first layer."""
+        if self.residual is None:
+            raise ValueError("this batch was not captured")
+        return self.residual
+
 
 class _Keeper:
     """Stands in for every layer: keeps how it was called, hands the residual on, stops after the last layer."""

@@ -16,7 +16,7 @@ from ..architectures.sites import Site
 from . import constants as c
 from .attribution import Explained, Product, explain
 from .lockstep import Batch, advance
-from .massive import changes, massive
+from .massive import Change, changes, massive
 from .weights import Find, Place, removed
 
 PEELED = (Role.CREATOR, Role.AMPLIFIER)
@@ -24,10 +24,10 @@ PEELED = (Role.CREATOR, Role.AMPLIFIER)
 
 @dataclass
 class Stream:
-    """One residual stream over all watched batches, and what it found."""
+    """One residual stream (B, T, D) over the watched sequences, and what it found."""
 
     number: int
-    residuals: list[Tensor]
+    residual: Tensor
     finds: dict[Place, Find] = field(default_factory=dict)
 
 
@@ -37,9 +37,8 @@ class Seen:
 
     layer: int
     stream: int
-    batch: int
     explained: Explained
-    kappa_residual: Tensor
+    residual: Tensor
     """The residual vector (D,) in which the channel stood out."""
 
 
@@ -55,12 +54,12 @@ class LayerSeen:
 
 
 class Peeler:
-    """Carries the streams through the layers, one resident layer at a time."""
+    """Carries the streams of one batch through the layers, one resident layer at a time."""
 
-    def __init__(self, batches: list[Batch], rounds: int = c.ROUNDS) -> None:
-        self.batches = batches
+    def __init__(self, batch: Batch, residual: Tensor, rounds: int = c.ROUNDS) -> None:
+        self.batch = batch
         self.rounds = rounds
-        self.streams = [Stream(0, [b.residual for b in batches if b.residual is not None])]
+        self.streams = [Stream(0, residual)]
         self.seen: list[Seen] = []
         self.layers: list[LayerSeen] = []
         self.post_norm: bool | None = None
@@ -89,6 +88,8 @@ class Peeler:
         while at < len(self.streams):
             self._one(self.streams[at], number, layer, sites)
             at += 1
+        for site in sites:
+            site.forget()
         return [f for p, f in self.finds.items() if p not in known]
 
     def _earlier(self, stream: Stream) -> set[Place]:
@@ -97,106 +98,84 @@ class Peeler:
         }
 
     def _one(self, stream: Stream, number: int, layer: nn.Module, sites: list[Site]) -> None:
-        before = stream.residuals
+        before = stream.residual
         here = [p for p in self._earlier(stream) if p.layer == number]
         with removed(sites, here):
-            after = [self._batch(stream, number, layer, sites, b, before[b]) for b in range(len(before))]
+            stream.residual = self._watch(stream, number, layer, sites)
         new = any(f.role in PEELED and p.layer == number for p, f in stream.finds.items())
         if new and stream is self.streams[-1] and stream.number < self._last_round:
             self.streams.append(Stream(stream.number + 1, before))
-        stream.residuals = after
 
     @property
     def _last_round(self) -> int:
         return 1 if self.post_norm else self.rounds
 
-    def _batch(
-        self, stream: Stream, number: int, layer: nn.Module, sites: list[Site], b: int, before: Tensor
-    ) -> Tensor:
+    def _watch(self, stream: Stream, number: int, layer: nn.Module, sites: list[Site]) -> Tensor:
+        before = stream.residual
         with _watching(sites):
-            after = advance(layer, number, self.batches[b], before)
+            after = advance(layer, number, self.batch, before)
         if stream.number == 0:
-            self._profile(number, b, sites, after)
+            self.layers.append(_profile(number, sites, after))
         for site in sites:
             self.experts_seen.setdefault(number, set()).update(e for e in site.experts() if e is not None)
-        self._explain(stream, number, layer, sites, b, before, after)
+        found = changes(before.flatten(0, -2), after.flatten(0, -2)) if sites else []
+        if found:
+            self._explain(stream, number, layer, sites, found, after)
         return after
 
     def _explain(
-        self, stream: Stream, number: int, layer: nn.Module, sites: list[Site], b: int, before: Tensor, after: Tensor
+        self, stream: Stream, number: int, layer: nn.Module, sites: list[Site], found: list[Change], after: Tensor
     ) -> None:
-        flat_before, flat_after = before.flatten(0, -2), after.flatten(0, -2)
-        found = changes(flat_before, flat_after)
-        if not found or not sites:
-            return
+        before = stream.residual
 
         def rerun() -> Tensor:
-            return advance(layer, number, self.batches[b], before).flatten(0, -2)
+            return advance(layer, number, self.batch, before).flatten(0, -2)
 
-        for explained in explain(found, sites, rerun, flat_after):
-            stood = flat_before if explained.change.role is Role.REMOVER else flat_after
-            self.seen.append(Seen(number, stream.number, b, explained, stood[explained.change.token].clone()))
+        for explained in explain(found, sites, rerun, after.flatten(0, -2)):
+            change = explained.change
+            stood = before if change.role is Role.REMOVER else after
+            self.seen.append(Seen(number, stream.number, explained, stood.flatten(0, -2)[change.token].clone()))
             for product in explained.members:
-                self._find(stream, number, sites, b, explained, product)
+                self._find(stream, number, sites, explained, product)
 
-    def _find(
-        self, stream: Stream, number: int, sites: list[Site], b: int, explained: Explained, product: Product
-    ) -> None:
+    def _find(self, stream: Stream, number: int, sites: list[Site], explained: Explained, product: Product) -> None:
         place = Place(number, product.site, product.expert, product.row, product.col)
         old = stream.finds.get(place)
-        if old is not None and old.share >= product.share and old.role in PEELED:
-            return
-        if explained.change.role not in PEELED and old is not None:
+        if old is not None and (old.share >= product.share or explained.change.role not in PEELED):
             return
         weight = sites[place.site].matrix(place.expert)
-        magnitude = weight[place.row, place.col].abs()
         stream.finds[place] = Find(
             place=place,
             role=explained.change.role,
             round=stream.number,
             token=explained.change.token,
-            batch=b,
             activation_in=product.x,
             activation_out=product.y,
             share=product.share,
             coherence=explained.coherence or 0.0,
-            rank=int((weight.abs() > magnitude).sum()) + 1,
+            rank=int((weight.abs() > weight[place.row, place.col].abs()).sum()) + 1,
         )
-
-    def _profile(self, number: int, b: int, sites: list[Site], after: Tensor) -> None:
-        flat = after.flatten(0, -2)
-        channels = frozenset(massive(flat).any(0).nonzero().flatten().tolist())
-        seen = LayerSeen(
-            number,
-            max((s.activation_in for s in sites), default=0.0),
-            max((s.activation_out for s in sites), default=0.0),
-            float(flat.abs().amax()),
-            channels,
-        )
-        if b == 0:
-            self.layers.append(seen)
-        else:
-            self.layers[-1] = _merge(self.layers[-1], seen)
 
     def _probe_norm(self, number: int, layer: nn.Module, sites: list[Site]) -> None:
         """Measure whether a norm stands behind the write: clear one row, see whether other channels move."""
-        before = self.streams[0].residuals[0]
+        before = self.streams[0].residual
         with _watching(sites):
-            after = advance(layer, number, self.batches[0], before)
+            after = advance(layer, number, self.batch, before)
         row = int((after - before).abs().flatten(0, -2).amax(0).argmax())
         with sites[0].clear_row(row):
-            moved = (after - advance(layer, number, self.batches[0], before)).abs().flatten(0, -2).amax(0)
+            moved = (after - advance(layer, number, self.batch, before)).abs().flatten(0, -2).amax(0)
         others = torch.cat([moved[:row], moved[row + 1 :]])
         self.post_norm = bool(moved[row] > 0) and float(others.amax() / moved[row]) > c.POST_NORM
 
 
-def _merge(a: LayerSeen, b: LayerSeen) -> LayerSeen:
+def _profile(number: int, sites: list[Site], after: Tensor) -> LayerSeen:
+    flat = after.flatten(0, -2)
     return LayerSeen(
-        a.layer,
-        max(a.activation_in, b.activation_in),
-        max(a.activation_out, b.activation_out),
-        max(a.residual, b.residual),
-        a.massive | b.massive,
+        number,
+        max((s.activation_in for s in sites), default=0.0),
+        max((s.activation_out for s in sites), default=0.0),
+        float(flat.abs().amax()),
+        frozenset(massive(flat).any(0).nonzero().flatten().tolist()),
     )
 
 

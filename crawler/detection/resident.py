@@ -42,6 +42,10 @@ class Weights:
         finally:
             self._empty(names, pool=True)
 
+    def release(self) -> None:
+        """Give back the memory kept for the next layer."""
+        self._pool.clear()
+
     @contextmanager
     def outside(self) -> Iterator[None]:
         """Modules outside the layers load themselves when first called; large ones are dropped at the end."""

@@ -49,7 +49,8 @@ class Findings:
 
     skeleton: Skeleton
     tokens: Tokens
-    prompts: list[tuple[str, Tensor]]
+    prompts: list[str]
+    """Names of the watched sequences, rows of `peeler.batch.ids`."""
     corpora: list[tuple[Corpus, Batch]]
     peeler: Peeler
     ablator: Ablator | None
@@ -84,22 +85,22 @@ def _silent(_what: str, _done: int, _of: int) -> None:
 
 def _prepare(skeleton: Skeleton, weights: Weights, tokens: Tokens, options: Options) -> Findings:
     longest = getattr(skeleton.model.config.get_text_config(), "max_position_embeddings", None) or options.window
-    prompts = tokens.prompts(options.prompt or PROMPT, min(MAX_PROMPT, longest))
+    prompts, ids = tokens.prompts(options.prompt or PROMPT, min(MAX_PROMPT, longest))
     corpora = [read_corpus(Path(t)) for t in options.texts] or shipped_corpora()
-    _check_vocabulary(skeleton, prompts)
+    _check_vocabulary(skeleton, ids)
     with weights.outside():
-        watched = [_capture(skeleton, ids, options) for _, ids in prompts]
+        watched = _capture(skeleton, ids, options)
         texts = []
         for corpus in corpora if options.effects else []:
-            ids = tokens.windows(corpus, options.windows, min(options.window, longest))
-            texts.append((corpus, _capture(skeleton, ids, options)))
+            windows = tokens.windows(corpus, options.windows, min(options.window, longest))
+            texts.append((corpus, _capture(skeleton, windows, options)))
     ablator = Ablator([b for _, b in texts]) if options.effects else None
-    return Findings(skeleton, tokens, prompts, texts, Peeler(watched), ablator)
+    return Findings(skeleton, tokens, prompts, texts, Peeler(watched, watched.first), ablator)
 
 
-def _check_vocabulary(skeleton: Skeleton, prompts: list[tuple[str, Tensor]]) -> None:
+def _check_vocabulary(skeleton: Skeleton, ids: Tensor) -> None:
     size = skeleton.model.get_input_embeddings().weight.shape[0]
-    largest = max(int(ids.max()) for _, ids in prompts)
+    largest = int(ids.max())
     if largest >= size:
         raise failed(f"the tokenizer gives id {largest}, the model knows {size} tokens: they do not belong together")
 
@@ -124,12 +125,13 @@ def _layers(findings: Findings, weights: Weights, progress: Progress) -> None:
         _check_finite(findings, number)
     if not any(findings.sites.values()):
         raise unsupported(f"{type(findings.skeleton.model).__name__}: no down projection is known in its layers")
+    weights.release()
     progress("layers", count, count)
 
 
 def _check_finite(findings: Findings, number: int) -> None:
     """The unmodified pass must stay finite: after a NaN nothing can be judged."""
-    baselines = list(findings.peeler.streams[0].residuals)
+    baselines = [findings.peeler.streams[0].residual]
     baselines += findings.ablator.baseline if findings.ablator else []
     if not all(bool(r.isfinite().all()) for r in baselines):
         raise failed(f"the unmodified model gives NaN or infinity in layer {number}: the weights or the sizes are damaged")

@@ -32,8 +32,7 @@ class Find:
     role: Role
     round: int
     token: int
-    """Flat position in the watched batch."""
-    batch: int
+    """Flat position in the watched (B, T)."""
     activation_in: float
     activation_out: float
     share: float
