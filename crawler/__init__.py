@@ -7,10 +7,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .crawling import CrawlOptions as CrawlOptions
+    from .crawling import CrawlReport as CrawlReport
+    from .crawling import crawl as crawl
+    from .crawling import plan as plan
     from .detection.run import Options as Options
-    from .scan import scan as scan
+    from .planning import Plan as Plan
+    from .scanning import scan as scan
 
-_MODULE = {"Options": "detection.run", "scan": "scan"}
+_MODULE = {
+    "CrawlOptions": "crawling",
+    "CrawlReport": "crawling",
+    "Options": "detection.run",
+    "Plan": "planning",
+    "crawl": "crawling",
+    "plan": "crawling",
+    "scan": "scanning",
+}
 __all__ = sorted(_MODULE)
 
 

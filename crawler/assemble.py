@@ -70,6 +70,7 @@ def refused(model_id: str, revision: str | None, refusal: Refusal, checkpoint: C
     scan = Scan(
         id=_digest({**identity, "settings": settings.model_dump(mode="json")}),
         outcome=refusal.outcome,
+        revision=revision,
         reason=str(refusal)[:4000],
         settings=settings,
         time=now(),
@@ -110,6 +111,7 @@ def assemble(checkpoint: Checkpoint, findings: Findings, options: Options) -> Re
     scan = Scan(
         id=scan_id,
         outcome=_outcome(finds, effects, options),
+        revision=checkpoint.revision,
         settings=settings,
         time=now(),
         device=options.device,

@@ -36,6 +36,10 @@ class Difference:
     only_file: int
 
 
+class _DuckDBError(StoreError):
+    """DuckDB could not do it: the file may be broken, or the disk full."""
+
+
 # --- writing ---
 
 
@@ -55,7 +59,7 @@ def update(index: Index, model_ids: Iterable[str] = ()) -> Path:
         try:
             wanted = _behind(index, digests) | (set(model_ids) & set(digests))
             return _update(index, sorted(wanted), digests) if wanted else index.database
-        except StoreError:  # nothing to start from, or it broke on the way: a build says why if that is not it
+        except (StaleDatabase, _DuckDBError):  # nothing sound to start from; if that is not it, the build says what is
             return _build(index)
 
 
@@ -187,7 +191,7 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        raise StoreError(f"{path}: DuckDB: {_first_line(error)}") from None
+        raise _DuckDBError(f"{path}: DuckDB: {_first_line(error)}") from None
     except OSError as error:
         raise StoreError(f"{path}: {os_reason(error)}") from None
 

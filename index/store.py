@@ -53,6 +53,13 @@ class Index:
         if not log.is_folder(self.records):
             raise StoreError(f"{self.directory}: not an index: it holds no directory records/")
 
+    def ensure(self) -> None:
+        """Make an empty index where there is nothing yet; raise StoreError if something else is there."""
+        nothing = not log.is_folder(self.directory) or not any(self.directory.iterdir())
+        if nothing:
+            make_folder(self.records, self.files)
+        self.require()
+
     def models(self) -> Iterator[str]:
         """Yield the ids of all models with a log, sorted; raise StoreError if this is no index."""
         self.require()

@@ -181,6 +181,7 @@ TABLES: tuple[Table, ...] = (
         scan_id          | text   | item.id                            | digest over model, revision, files, settings
         scan             | int    | number                             | position in the record, from 1, oldest first
         outcome          | text   |                                    | how it ended
+        revision         | text   |                                    | the commit
         reason           | text   |                                    | why it could not be made
         time             | time   |                                    | when
         detector         | text   | item.settings.detector             | name and version

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from .types import SCANNED, Count, Outcome, Part, Role, Text, UtcTime, WeightId
+from .types import SCANNED, Count, Outcome, Part, Revision, Role, Text, UtcTime, WeightId
 from .weight import Token
 
 
@@ -83,6 +83,8 @@ class Scan(Part):
 
     id: Text
     outcome: Outcome
+    revision: Revision | None = None
+    """The commit that was scanned, or that could not be; null for a folder or where none could be resolved."""
     reason: Text | None = None
     """For an outcome that is not a scan: one line that says what, where and what to do."""
     settings: Settings

@@ -25,7 +25,7 @@ class Part(BaseModel):
 
 
 def _model_id(text: str) -> str:
-    if not _MODEL_ID.match(text) or text.endswith(".git"):
+    if not _MODEL_ID.fullmatch(text) or text.endswith(".git"):
         raise ValueError("not a Hub id of the form org/name (letters, digits, . _ -; no '..' or '--')")
     return text
 

@@ -578,6 +578,14 @@ def test_the_lock_is_held_while_building(index: Index) -> None:
     assert index.add(make.MODEL_ID, build, "tester", make.TIME) == make.found()
 
 
+def test_the_lock_may_be_taken_again_by_its_holder(index: Index) -> None:
+    with index.writing():
+        assert index.append(make.found()) is Appended.APPENDED
+
+    with Index(index.directory, lock_timeout=0.1).writing():
+        assert index.read(make.MODEL_ID) == make.found()
+
+
 def test_threads_wait_for_each_other(index: Index) -> None:
     index = Index(index.directory)
 
@@ -636,6 +644,19 @@ def test_the_group_of_a_claim_stays_where_we_name_none() -> None:
         ("L1.R2.C3", "reported-1", "scan-1"),
         ("L2.R4.C3", "reported-1", None),
     ]
+
+
+def test_a_find_of_ours_in_no_known_group_is_an_error() -> None:
+    parts = with_scan(
+        make.reported(),
+        model=make.model(),
+        scan=make.scan(outcome=Outcome.NONE_FOUND),
+        super_weights=(make.weight(group="typo"),),
+    )
+
+    assert parts is not None
+    with pytest.raises(RecordError, match="no group typo"):
+        make.make(parts, make.reported())
 
 
 def test_the_same_scan_again_adds_nothing() -> None:

@@ -43,7 +43,7 @@ def scan(
     target: str, *, revision: str | None = None, options: Options | None = None, progress: Progress | None = None
 ) -> Record:
     """Scan a folder or a Hub model and return its record (version 1, not in any index)."""
-    _quiet()
+    quiet()
     options = options or Options()
     try:
         checkpoint = open_checkpoint(target, revision)
@@ -54,7 +54,7 @@ def scan(
     return scan_checkpoint(checkpoint, options, progress).record("swindex scan")
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Keep transformers' own notes off the terminal; ours say what matters."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from transformers.utils import logging
