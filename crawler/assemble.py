@@ -178,13 +178,13 @@ def _fits(profile: Iterable[LayerProfile]) -> bool:
     return all(f is not None and f <= c.FLOAT16_MAX for f in figures)
 
 
-def _experts(findings: Findings) -> dict[str, int]:
+def _experts(findings: Findings) -> dict[str, Any]:
     seen = findings.peeler.experts_seen
     if not any(seen.values()):
         return {}
     config = findings.skeleton.model.config.get_text_config()
-    count = getattr(config, "num_local_experts", None) or getattr(config, "num_experts", 0)
-    return {"experts": count * len(seen), "experts_covered": sum(len(e) for e in seen.values())}
+    count = getattr(config, "num_local_experts", None) or getattr(config, "num_experts", None) or 0
+    return {"experts": int(count) * len(seen), "experts_covered": sum(len(e) for e in seen.values())}
 
 
 def _cost(checkpoint: Checkpoint, seconds: float) -> Cost:
@@ -273,7 +273,7 @@ def _offset(info: TensorInfo, index: tuple[int, ...]) -> int:
 
 def _bits(checkpoint: Checkpoint, info: TensorInfo, index: tuple[int, ...], in_memory: float) -> tuple[str, float]:
     start = _offset(info, index)
-    bits = bits_of(checkpoint.read_range(info.file, start, start + info.bits // 8))
+    bits = bits_of(bytes(checkpoint.read_range(info.file, start, start + info.bits // 8)))
     value = decode_bits(bits, info.dtype or "packed")
     if torch.tensor(value, dtype=torch.float32) != torch.tensor(in_memory, dtype=torch.float32):
         raise corrupt(f"{checkpoint.place}: {info.name}{list(index)} is {value} on disk, {in_memory} was computed with")
@@ -349,9 +349,7 @@ def _effects(findings: Findings, scan_id: str, groups: dict[str, PlaceSet]) -> I
             yield _effect(findings, scan_id, name, members, number, figure)
 
 
-def _effect(
-    findings: Findings, scan_id: str, name: str, members: PlaceSet, number: int, figure: Figures
-) -> Effect:
+def _effect(findings: Findings, scan_id: str, name: str, members: PlaceSet, number: int, figure: Figures) -> Effect:
     corpus, batch = findings.corpora[number]
     before = sum(figure.nll_baseline) / figure.tokens
     after = sum(figure.nll) / figure.tokens if figure.finite else None
@@ -378,7 +376,9 @@ def _effect(
         **(_comparison(figure) if figure.finite else {}),
         control=control,
         verdict=rules.verdict_of(
-            None if after is None else after - before, control.worst_delta_nll if control else None, controlled=bool(control)
+            None if after is None else after - before,
+            control.worst_delta_nll if control else None,
+            controlled=bool(control),
         ),
     )
 
@@ -391,9 +391,7 @@ def _comparison(figure: Figures) -> dict[str, Any]:
         "top1_agreement": figure.agree / n,
         "stopword_before": min(figure.stopword_baseline / n, 1.0),
         "stopword_after": min(figure.stopword / n, 1.0),
-        "delta_nll_windows": tuple(
-            (a - b) / per_window for a, b in zip(figure.nll, figure.nll_baseline, strict=True)
-        ),
+        "delta_nll_windows": tuple((a - b) / per_window for a, b in zip(figure.nll, figure.nll_baseline, strict=True)),
     }
 
 
@@ -413,4 +411,3 @@ def _control(findings: Findings, members: PlaceSet, number: int) -> Control | No
         ),
         worst_delta_nll=max(deltas) if finite else None,
     )
-

@@ -114,7 +114,7 @@ class _Unwatched:
 def plan(models: list[str], *, index: Path, options: CrawlOptions | None = None) -> Plan:
     """What `crawl` would do; reads the listing (and, for named models, what the Hub says of each), no weights."""
     options = options or CrawlOptions()
-    store = Index(index) if index.exists() else None
+    store = None if Index(index).vacant else Index(index)
     rows = [_decide(_sized(t), store, options) for t in _targets(models, options)]
     return Plan(rows, measured_rate(store))
 

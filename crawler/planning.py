@@ -102,9 +102,7 @@ def _known(record: Record, revision: str | None, retry_failed: bool) -> tuple[st
 
 def measured_rate(index: Index | None) -> float:
     """Bytes of checkpoint per second in the index's own scans (the median), or ASSUMED_RATE."""
-    rates = []
-    for model_id in index.models() if index else ():
-        for scan in index.read(model_id).scans:
-            if scan.outcome in SCANNED and scan.cost and scan.cost.seconds:
-                rates.append(scan.cost.bytes_checkpoint / scan.cost.seconds)
+    records = [index.read(model_id) for model_id in index.models()] if index else []
+    costs = [s.cost for r in records for s in r.scans if s.outcome in SCANNED and s.cost and s.cost.seconds]
+    rates = [c.bytes_checkpoint / c.seconds for c in costs]
     return sorted(rates)[len(rates) // 2] if rates else ASSUMED_RATE

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from ..schema.errors import UsageError
 from ..schema.record import Record
+from ..schema.types import Outcome
 from .assemble import Result, assemble, refused
 from .checkpoint.base import Checkpoint
 from .checkpoint.local import LocalCheckpoint
 from .detection.run import Options, Progress, run
-from .refusal import Refusal, failed
+from .refusal import Refusal
 
 
 def open_checkpoint(target: str, revision: str | None = None) -> Checkpoint:
@@ -35,8 +36,8 @@ def scan_checkpoint(checkpoint: Checkpoint, options: Options, progress: Progress
     except Refusal as refusal:
         return refused(checkpoint.model_id, checkpoint.revision, refusal, checkpoint)
     except MemoryError:
-        refusal = failed(f"{checkpoint.place}: out of memory; scan it on a larger machine")
-        return refused(checkpoint.model_id, checkpoint.revision, refusal, checkpoint)
+        too_large = Refusal(Outcome.TOO_LARGE, f"{checkpoint.place}: out of memory; scan it on a larger machine")
+        return refused(checkpoint.model_id, checkpoint.revision, too_large, checkpoint)
 
 
 def scan(
@@ -59,5 +60,5 @@ def quiet() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]

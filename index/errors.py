@@ -10,25 +10,25 @@ class StoreError(SwindexError):
     """The index could not be read or written."""
 
 
-class NotInIndex(StoreError):  # noqa: N818
+class NotInIndex(StoreError):
     """The index has no record of this model (or none at this revision); that says nothing about the model."""
 
     exit_status = 1
 
 
-class DamagedLog(StoreError):  # noqa: N818
+class DamagedLog(StoreError):
     """A line of a log that is not its torn end cannot be what was written."""
 
 
-class StaleRecord(StoreError):  # noqa: N818
+class StaleRecord(StoreError):
     """A version that does not follow the newest one of its model."""
 
 
-class Locked(StoreError):  # noqa: N818
+class Locked(StoreError):
     """Another process writes to the index."""
 
 
-class StaleDatabase(StoreError):  # noqa: N818
+class StaleDatabase(StoreError):
     """The DuckDB file is missing, unreadable or not of the log's content."""
 
 

@@ -53,10 +53,14 @@ class Index:
         if not log.is_folder(self.records):
             raise StoreError(f"{self.directory}: not an index: it holds no directory records/")
 
+    @property
+    def vacant(self) -> bool:
+        """Whether there is nothing yet where the index is to be: no directory, or an empty one."""
+        return not log.is_folder(self.directory) or not any(self.directory.iterdir())
+
     def ensure(self) -> None:
         """Make an empty index where there is nothing yet; raise StoreError if something else is there."""
-        nothing = not log.is_folder(self.directory) or not any(self.directory.iterdir())
-        if nothing:
+        if self.vacant:
             make_folder(self.records, self.files)
         self.require()
 

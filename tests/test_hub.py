@@ -117,9 +117,7 @@ def test_a_listing_is_sorted_by_downloads(hub: Hub, api: HfApi) -> None:
     ],
     ids=str,
 )
-def test_a_listing_obeys_its_filters(
-    hub: Hub, api: HfApi, query: dict[str, Any], expected: list[str]
-) -> None:
+def test_a_listing_obeys_its_filters(hub: Hub, api: HfApi, query: dict[str, Any], expected: list[str]) -> None:
     fill(hub)
 
     assert ids(api.list_models(**query)) == expected
@@ -206,9 +204,7 @@ def test_the_revision_follows_from_the_content_alone(hub: Hub) -> None:
 
 
 def test_model_info_tells_what_the_files_say(hub: Hub, api: HfApi) -> None:
-    card = (
-        "---\nlicense: mit\nbase_model: org/base\nbase_model_relation: quantized\ntags: [tiny]\n---\nText\n"
-    )
+    card = "---\nlicense: mit\nbase_model: org/base\nbase_model_relation: quantized\ntags: [tiny]\n---\nText\n"
     hub.add("org/m", {"README.md": card, "config.json": LLAMA, "model.safetensors": WEIGHTS}, likes=2)
 
     found = api.model_info("org/m")
@@ -225,9 +221,7 @@ def test_model_info_tells_what_the_files_say(hub: Hub, api: HfApi) -> None:
 
 
 def test_overrides_win_over_files(hub: Hub, api: HfApi) -> None:
-    hub.add(
-        "org/m", {"config.json": LLAMA}, pipeline_tag="fill-mask", lastModified="2026-05-01T00:00:00.000Z"
-    )
+    hub.add("org/m", {"config.json": LLAMA}, pipeline_tag="fill-mask", lastModified="2026-05-01T00:00:00.000Z")
 
     found = api.model_info("org/m")
 
@@ -612,9 +606,7 @@ def test_a_commit_moves_main(hub: Hub, api: HfApi, data: str) -> None:
 def test_a_commit_deletes_files_and_folders(hub: Hub, api: HfApi) -> None:
     hub.add("org/d", {"a": "1", "b": "2", "sub/c": "3"})
 
-    api.create_commit(
-        "org/d", [CommitOperationDelete("a"), CommitOperationDelete("sub/")], commit_message="rm"
-    )
+    api.create_commit("org/d", [CommitOperationDelete("a"), CommitOperationDelete("sub/")], commit_message="rm")
 
     assert api.list_repo_files("org/d") == ["b"]
 
@@ -701,9 +693,9 @@ def test_a_pull_request_is_listed_and_read(api: HfApi, data: str) -> None:
     assert (found.events[0].content, found.events[1].oid) == ("why", made.oid)  # type: ignore[attr-defined]
     assert found.diff is not None
     assert found.diff.endswith("@@ -1 +1 @@\n-one\n+two\n")
-    assert [
-        one.ref for one in api.list_repo_refs("org/d", include_pull_requests=True).pull_requests or []
-    ] == ["refs/pr/1"]
+    assert [one.ref for one in api.list_repo_refs("org/d", include_pull_requests=True).pull_requests or []] == [
+        "refs/pr/1"
+    ]
 
 
 def test_a_second_commit_goes_to_an_open_pull_request(api: HfApi, data: str) -> None:
@@ -1096,9 +1088,7 @@ def client(hub: Hub, home: Path, script: str) -> Any:
     gone = ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
     env = {name: value for name, value in os.environ.items() if name not in gone}
     env |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
 

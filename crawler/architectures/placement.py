@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -35,7 +36,7 @@ class Placement:
         converter = deepcopy(self.converter)
         for pattern, info in self.sources:
             tensor = loaded[info.name]
-            converter.add_tensor(self.target, info.name, pattern, lambda t=tensor: t)  # type: ignore[misc]
+            converter.add_tensor(self.target, info.name, pattern, partial(_given, tensor))  # type: ignore[arg-type]
         made = converter.convert(self.target, model=model, config=model.config)
         return {name: t[0] if isinstance(t, list) else t for name, t in made.items()}
 
@@ -43,6 +44,10 @@ class Placement:
     def names(self) -> list[str]:
         """Names on disk."""
         return [info.name for _, info in self.sources]
+
+
+def _given(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor
 
 
 def place_tensors(model: PreTrainedModel, tensors: dict[str, TensorInfo], place: str) -> dict[str, Placement]:
@@ -101,7 +106,9 @@ def _check_shapes(
         try:
             made |= placement.convert(meta, model)
         except Exception as error:
-            raise corrupt(f"{place}: {placement.names[0]!r} and its kin do not make {placement.target}: {error}") from None
+            raise corrupt(
+                f"{place}: {placement.names[0]!r} and its kin do not make {placement.target}: {error}"
+            ) from None
     tied = getattr(model, "all_tied_weights_keys", None) or {}
     for name, tensor in expected.items():
         if name not in made:

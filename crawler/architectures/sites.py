@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
@@ -149,16 +148,16 @@ class ExpertSite(Site):
 
     def matrix(self, expert: int | None) -> Tensor:
         """The (D, F) matrix of one expert."""
-        data: Tensor = self.module.down_proj.data[expert]  # type: ignore[union-attr, index]
+        data: Tensor = self.module.down_proj.data[expert]  # type: ignore[index]
         return data.T if self.transposed else data
 
     def experts(self) -> list[int | None]:
         """Experts that the watched tokens reached."""
-        return [int(e) for e in self._index.unique()]
+        return sorted({int(e) for e in self._index.flatten().tolist()})
 
     def inputs(self, token: int, expert: int | None) -> Tensor:
         """The (F,) input of one expert at a token, computed with the module's own gate."""
-        weight: Tensor = self.module.gate_up_proj.data[expert]  # type: ignore[union-attr, index]
+        weight: Tensor = self.module.gate_up_proj.data[expert]  # type: ignore[index]
         weight = weight.T if self.transposed else weight
         gate, up = nn.functional.linear(self._hidden[token], weight).chunk(2, dim=-1)
         return self.module.act_fn(gate) * up  # type: ignore[operator, no-any-return]
@@ -166,9 +165,7 @@ class ExpertSite(Site):
     def products(self, token: int, row: int) -> dict[int | None, Tensor]:
         """By routed expert the (F,) products for a row, times the routing weight."""
         routed = zip(self._index[token].tolist(), self._weights[token].tolist(), strict=True)
-        return {
-            e: r * self.inputs(token, e).double() * self.matrix(e)[row].double() for e, r in routed
-        }
+        return {e: r * self.inputs(token, e).double() * self.matrix(e)[row].double() for e, r in routed}
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -211,7 +208,4 @@ def find_sites(layer: nn.Module) -> list[Site]:
     modules = dict(layer.named_modules())
     dense: list[Site] = [DenseSite(p, modules[p]) for p in DENSE if isinstance(modules.get(p), (nn.Linear, Conv1D))]
     experts = [ExpertSite(p, modules[p]) for p in EXPERTS if hasattr(modules.get(p), "down_proj")]
-    return dense + [s for s in experts if s.module.down_proj.dim() == 3]  # type: ignore[union-attr, operator]
-
-
-
+    return dense + [s for s in experts if s.module.down_proj.dim() == 3]  # type: ignore[operator]

@@ -60,8 +60,9 @@ def build(config: PretrainedConfig, class_name: str, tensors: dict[str, TensorIn
     if buffers > MAX_BUFFERS:
         raise corrupt(f"{place}: config.json asks for {buffers} bytes of buffers; no model of these weights does")
     model = _construct(cls, config, place, everything=False)
+    model.train(False)
     path, layers = layer_list(model)
-    return Skeleton(model.eval(), layers, path, place_tensors(model, tensors, place))
+    return Skeleton(model, layers, path, place_tensors(model, tensors, place))
 
 
 def _construct(cls: type, config: PretrainedConfig, place: str, *, everything: bool) -> PreTrainedModel:

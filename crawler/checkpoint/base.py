@@ -201,10 +201,7 @@ class Checkpoint(ABC):
     def files_read(self) -> tuple[WeightFile, ...]:
         """The weight files as a record names them."""
         entries = [self.entries[f] for f in self.weight_files]
-        return tuple(
-            WeightFile(path=e.path, size=e.size, sha256=e.sha256, integrity=Integrity.RANGE)
-            for e in entries
-        )
+        return tuple(WeightFile(path=e.path, size=e.size, sha256=e.sha256, integrity=Integrity.RANGE) for e in entries)
 
     @contextmanager
     def tokenizer_folder(self) -> Iterator[Path]:
@@ -214,7 +211,6 @@ class Checkpoint(ABC):
                 if path in self.entries:
                     (Path(name) / path).write_bytes(self.small_file(path))
             yield Path(name)
-
 
 
 def _pieces(group: list[TensorInfo], start: int, data: memoryview) -> Iterator[tuple[TensorInfo, int, memoryview]]:

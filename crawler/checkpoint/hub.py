@@ -68,7 +68,8 @@ class HubCheckpoint(Checkpoint):
     @property
     def place(self) -> str:
         """The repository, with its commit once known."""
-        return f"{self.model_id}@{self.revision[:8]}" if getattr(self, "revision", None) else self.model_id
+        revision: str | None = getattr(self, "revision", None)
+        return f"{self.model_id}@{revision[:8]}" if revision else self.model_id
 
     def _pin(self, revision: str | None) -> Any:
         try:

@@ -87,9 +87,7 @@ def _explain(change: Change, sites: list[Site], written: dict[tuple[int, int], T
     return _spread(change, torch.cat([p[0] for p in products]), [p[1] for p in products], mlp - bias)
 
 
-def _products(
-    number: int, site: Site, change: Change, through: float
-) -> tuple[tuple[Tensor, list[Named]], float]:
+def _products(number: int, site: Site, change: Change, through: float) -> tuple[tuple[Tensor, list[Named]], float]:
     """All products of a site in residual units, with what is needed to name them; and the bias' part."""
     by_expert = site.products(change.token, change.channel)
     raw = torch.cat([p for p in by_expert.values()]) if by_expert else torch.zeros(0, dtype=torch.float64)
@@ -105,9 +103,7 @@ def _bias(site: Site, row: int) -> float:
     return float(bias.data[row]) if isinstance(bias, Tensor) else 0.0
 
 
-def _spread(
-    change: Change, products: Tensor, names: list[list[Named]], write: float
-) -> Explained:
+def _spread(change: Change, products: Tensor, names: list[list[Named]], write: float) -> Explained:
     flat = [named for site in names for named in site]
     shares = products / write
     order = shares.argsort(descending=True)
@@ -127,9 +123,7 @@ def _spread(
     return Explained(change, "mlp", spread, n_eff, coherence, tuple(members))
 
 
-def _name(
-    at: int, flat: list[Named], row: int, contribution: float, share: float
-) -> Product:
+def _name(at: int, flat: list[Named], row: int, contribution: float, share: float) -> Product:
     for named in flat:
         if at < named.x.shape[0]:
             return Product(named.site, named.expert, row, at, contribution, share, float(named.x[at]), named.y)

@@ -21,7 +21,7 @@ SHIPPED = ("wikitext2", "grimm")
 PROMPT = (
     "Apple Inc. is a worldwide tech company. Apple was founded in 1976; its home is California.\n\n"
     "Once upon a time, there was a little girl named Lily. She loved to play outside in the park, and every day "
-    "the sun was warm.\nSummer is hot. Winter is cold. \"Where do the birds go?\" asked Lily. Nobody knew - not the "
+    'the sun was warm.\nSummer is hot. Winter is cold. "Where do the birds go?" asked Lily. Nobody knew - not the '
     "old man, not the dog, nor the river that ran past the mill and down to the sea."
 )
 MAX_PROMPT = 128
@@ -56,7 +56,9 @@ class Tokens:
         ids = self.ids(corpus.text)
         count = min(windows, len(ids) // step)
         if count < 1:
-            raise failed(f"text {corpus.name}: {len(ids)} tokens are fewer than one window of {step}; use a longer text")
+            raise failed(
+                f"text {corpus.name}: {len(ids)} tokens are fewer than one window of {step}; use a longer text"
+            )
         return torch.tensor([start + ids[n * step : (n + 1) * step] for n in range(count)])
 
     def prompts(self, text: str = PROMPT, longest: int = MAX_PROMPT) -> tuple[list[str], Tensor]:

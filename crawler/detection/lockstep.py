@@ -91,7 +91,8 @@ def advance(layer: nn.Module, number: int, batch: Batch, residual: Tensor) -> Te
     args, kwargs = batch.calls[number]
     with torch.no_grad():
         out = layer(residual, *args, **kwargs)
-    return out[0] if isinstance(out, tuple) else out
+    after: Tensor = out[0] if isinstance(out, tuple) else out
+    return after
 
 
 def logits(model: PreTrainedModel, layers: nn.ModuleList, batch: Batch, residual: Tensor, keep: Tensor) -> Tensor:

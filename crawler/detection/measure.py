@@ -72,4 +72,3 @@ def _add(figures: Figures, window: int, base: Tensor, changed: Tensor, target: T
     figures.agree += int((base.argmax(-1) == changed.argmax(-1)).sum())
     figures.stopword += float(changed[:, stopwords].exp().double().sum())
     figures.stopword_baseline += float(base[:, stopwords].exp().double().sum())
-

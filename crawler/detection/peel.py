@@ -93,9 +93,7 @@ class Peeler:
         return [f for p, f in self.finds.items() if p not in known]
 
     def _earlier(self, stream: Stream) -> set[Place]:
-        return {
-            p for s in self.streams[: stream.number] for p, f in s.finds.items() if f.role in PEELED
-        }
+        return {p for s in self.streams[: stream.number] for p, f in s.finds.items() if f.role in PEELED}
 
     def _one(self, stream: Stream, number: int, layer: nn.Module, sites: list[Site]) -> None:
         before = stream.residual

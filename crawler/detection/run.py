@@ -16,7 +16,6 @@ from ..architectures.sites import Site, find_sites
 from ..architectures.skeleton import Skeleton, build
 from ..checkpoint.base import Checkpoint
 from ..refusal import failed, unsupported
-
 from .ablate import Ablator, PlaceSet
 from .corpora import MAX_PROMPT, PROMPT, Corpus, Tokens, load_tokenizer, read_corpus, shipped_corpora
 from .lockstep import Batch, capture
@@ -99,7 +98,7 @@ def _prepare(skeleton: Skeleton, weights: Weights, tokens: Tokens, options: Opti
 
 
 def _check_vocabulary(skeleton: Skeleton, ids: Tensor) -> None:
-    size = skeleton.model.get_input_embeddings().weight.shape[0]
+    size = skeleton.model.config.get_text_config().vocab_size
     largest = int(ids.max())
     if largest >= size:
         raise failed(f"the tokenizer gives id {largest}, the model knows {size} tokens: they do not belong together")
@@ -134,7 +133,9 @@ def _check_finite(findings: Findings, number: int) -> None:
     baselines = [findings.peeler.streams[0].residual]
     baselines += findings.ablator.baseline if findings.ablator else []
     if not all(bool(r.isfinite().all()) for r in baselines):
-        raise failed(f"the unmodified model gives NaN or infinity in layer {number}: the weights or the sizes are damaged")
+        raise failed(
+            f"the unmodified model gives NaN or infinity in layer {number}: the weights or the sizes are damaged"
+        )
 
 
 def _measure(findings: Findings, weights: Weights, progress: Progress) -> None:
@@ -150,12 +151,9 @@ def _measure(findings: Findings, weights: Weights, progress: Progress) -> None:
     with weights.outside(), torch.no_grad():
         for number, (_, batch) in enumerate(findings.corpora):
             progress("effects", number, len(findings.corpora))
-            figures = measure(
-                model, layers, batch, ablator.baseline[number], [r[number] for r in streams], stopwords
-            )
+            figures = measure(model, layers, batch, ablator.baseline[number], [r[number] for r in streams], stopwords)
             for (members, _), figure in zip(sets, figures[: len(sets)], strict=True):
                 findings.sets[members].append(figure)
             for (place, _), figure in zip(nulls, figures[len(sets) :], strict=True):
                 findings.nulls[place].append(figure)
     progress("effects", len(findings.corpora), len(findings.corpora))
-

@@ -22,9 +22,7 @@ def find(folder: Path, org: str) -> Iterator[tuple[str, Path]]:
         if any(path.is_file() for path in child.iterdir()):
             yield f"{org}/{child.name}", child
         else:
-            yield from (
-                (f"{child.name}/{path.name}", path) for path in sorted(child.iterdir()) if path.is_dir()
-            )
+            yield from ((f"{child.name}/{path.name}", path) for path in sorted(child.iterdir()) if path.is_dir())
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,12 +30,8 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser("python -m tests.hub", description=(__doc__ or "").splitlines()[0])
     found.add_argument("folder", type=Path, help="folder of checkpoints: <org>/<name>/ or <name>/")
     found.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
-    found.add_argument(
-        "--org", default="local", help="organization of checkpoints without one (default: local)"
-    )
-    found.add_argument(
-        "--gated", nargs="*", default=[], metavar="ORG/NAME", help="repositories that need a token"
-    )
+    found.add_argument("--org", default="local", help="organization of checkpoints without one (default: local)")
+    found.add_argument("--gated", nargs="*", default=[], metavar="ORG/NAME", help="repositories that need a token")
     found.add_argument("--datasets", action="store_true", help="serve them as datasets instead of models")
     found.add_argument("--page-size", type=int, default=1000, help="repositories in one page of a listing")
     found.add_argument("--synthetic", type=int, default=0, metavar="N", help="list N made-up models as well")
@@ -55,9 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        hub = Hub(
-            port=options.port, page_size=options.page_size, synthetic=options.synthetic, cdn=options.cdn
-        )
+        hub = Hub(port=options.port, page_size=options.page_size, synthetic=options.synthetic, cdn=options.cdn)
     except OSError as error:
         print(f"cannot serve on port {options.port}: {error}", file=sys.stderr)
         return 3

@@ -83,9 +83,7 @@ def _card(readme: Blob) -> dict[str, Any]:
 
 def _safetensors(repo: Repository, commit: Commit) -> dict[str, Any] | None:
     if commit not in _safetensors_cache:
-        shards = [
-            blob for path, blob in commit.tree.items() if path.endswith(".safetensors") and "/" not in path
-        ]
+        shards = [blob for path, blob in commit.tree.items() if path.endswith(".safetensors") and "/" not in path]
         parameters = _count(entry for blob in shards for entry in safetensors_header(blob).items())
         _safetensors_cache[commit] = {"parameters": parameters, "total": sum(parameters.values())}
     return _safetensors_cache[commit] if _safetensors_cache[commit]["parameters"] else None
@@ -134,9 +132,7 @@ def _bases(repo: Repository, commit: Commit) -> tuple[list[str], str | None]:
 def _base_models(repo: Repository, commit: Commit) -> dict[str, Any] | None:
     bases, relation = _bases(repo, commit)
     return (
-        {"relation": relation or "finetune", "models": [{"_id": base, "id": base} for base in bases]}
-        if bases
-        else None
+        {"relation": relation or "finetune", "models": [{"_id": base, "id": base} for base in bases]} if bases else None
     )
 
 

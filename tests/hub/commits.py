@@ -23,9 +23,7 @@ from .errors import HubError
 from .repos import Commit, Repository, Tree
 from .state import State, base_url, repository, revision, state_of, writer
 
-GITATTRIBUTES = (
-    b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n*.parquet filter=lfs diff=lfs merge=lfs -text\n"
-)
+GITATTRIBUTES = b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n*.parquet filter=lfs diff=lfs merge=lfs -text\n"
 
 
 async def create_repo(request: Request) -> Response:
@@ -46,9 +44,7 @@ async def create_repo(request: Request) -> Response:
 async def delete_repo(request: Request) -> Response:
     """Answer delete_repo."""
     user, state, asked = writer(request), state_of(request), await request.json()
-    state.repos.delete(
-        f"{asked.get('type') or 'model'}s", f"{asked.get('organization') or user.name}/{asked['name']}"
-    )
+    state.repos.delete(f"{asked.get('type') or 'model'}s", f"{asked.get('organization') or user.name}/{asked['name']}")
     return Response()
 
 

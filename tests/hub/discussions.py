@@ -76,9 +76,7 @@ class Discussion:
         }
 
 
-def open_discussion(
-    repo: Repository, author: str, title: str, text: str, base: Commit | None = None
-) -> Discussion:
+def open_discussion(repo: Repository, author: str, title: str, text: str, base: Commit | None = None) -> Discussion:
     """Start a discussion, or a pull request if a base is given."""
     with repo.lock:
         opened = Discussion(len(repo.discussions) + 1, title, author, repo.clock.now(), base=base)
@@ -134,9 +132,7 @@ def _file_diff(path: str, old: Blob | None, new: Blob | None) -> str:
     head = f"diff --git a/{path} b/{path}\n"
     if any(blob and is_lfs(path, blob) for blob in (old, new)):
         return f"{head}Binary files differ\n"
-    before, after = (
-        (blob.read().decode(errors="replace") if blob else "").splitlines(True) for blob in (old, new)
-    )
+    before, after = ((blob.read().decode(errors="replace") if blob else "").splitlines(True) for blob in (old, new))
     lines = difflib.unified_diff(before, after, f"a/{path}", f"b/{path}")
     return head + "".join(line if line.endswith("\n") else line + "\n" for line in lines)
 

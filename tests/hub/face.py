@@ -77,9 +77,7 @@ class Hub:
         self, repo_id: str, files: Mapping[str, bytes | str | Path], *, kind: str = "models", **meta: Any
     ) -> Repository:
         """Add a repository from content (bytes, text) or paths of files; see add_folder."""
-        tree: Tree = {
-            path: Blob(held.encode() if isinstance(held, str) else held) for path, held in files.items()
-        }
+        tree: Tree = {path: Blob(held.encode() if isinstance(held, str) else held) for path, held in files.items()}
         return self._add(kind, repo_id, tree, meta)
 
     def add_folder(self, repo_id: str, folder: Path, *, kind: str = "models", **meta: Any) -> Repository:

@@ -72,9 +72,7 @@ class Faults:
 
     def add(self, kind: str, path: str = "", **given: Any) -> Fault:
         """Add a rule; `given` holds the rule's own settings and the kind's arguments together."""
-        settings = {
-            key: given.pop(key) for key in ("method", "nth", "times", "probability", "seed") if key in given
-        }
+        settings = {key: given.pop(key) for key in ("method", "nth", "times", "probability", "seed") if key in given}
         rule = Fault(kind, path, arguments=given, **settings)
         self.rules.append(rule)
         return rule

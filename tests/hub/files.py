@@ -67,9 +67,7 @@ def send_blob(request: Request, blob: Blob, headers: dict[str, str]) -> Response
     if found is None:
         return BlobResponse(blob, 0, blob.size, 200, headers)
     start, stop = found
-    return BlobResponse(
-        blob, start, stop, 206, {**headers, "Content-Range": f"bytes {start}-{stop - 1}/{blob.size}"}
-    )
+    return BlobResponse(blob, start, stop, 206, {**headers, "Content-Range": f"bytes {start}-{stop - 1}/{blob.size}"})
 
 
 def describe(commit: Commit, path: str, blob: Blob) -> dict[str, str]:
@@ -92,9 +90,7 @@ def resolve(request: Request) -> Response:
     headers = describe(commit, path, blob)
     if state.cdn and is_lfs(path, blob):
         state.large[blob.sha256] = blob
-        return Response(
-            status_code=302, headers={**headers, "Location": f"{state.cdn_url}/cdn/{blob.sha256}"}
-        )
+        return Response(status_code=302, headers={**headers, "Location": f"{state.cdn_url}/cdn/{blob.sha256}"})
     return send_blob(request, blob, headers)
 
 

@@ -102,9 +102,7 @@ def tree(request: Request) -> Response:
     if folder and not inside:
         raise HubError("entry", f"{folder} does not exist on {commit.sha}", {"X-Repo-Commit": commit.sha})
     depth = folder.count("/") + 1 if folder else 0
-    paths = sorted(
-        {path for path in (*inside, *folders(inside)) if path.startswith(f"{folder}/" if folder else "")}
-    )
+    paths = sorted({path for path in (*inside, *folders(inside)) if path.startswith(f"{folder}/" if folder else "")})
     wanted = [path for path in paths if flag(query.get("recursive")) or path.count("/") == depth]
     return tree_page(request, commit, wanted)
 
@@ -135,10 +133,7 @@ async def paths_info(request: Request) -> Response:
 
 
 def _named(commits: dict[str, Commit], start: str) -> list[dict[str, str]]:
-    return [
-        {"name": name, "ref": f"{start}{name}", "targetCommit": commit.sha}
-        for name, commit in commits.items()
-    ]
+    return [{"name": name, "ref": f"{start}{name}", "targetCommit": commit.sha} for name, commit in commits.items()]
 
 
 def refs(request: Request) -> Response:

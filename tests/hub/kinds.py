@@ -202,9 +202,7 @@ def corrupt(app: ASGIApp, at: int = 0) -> ASGIApp:
     return wrapped
 
 
-def move_main(
-    app: ASGIApp, repo: str, kind: str = "models", files: dict[str, str | None] | None = None
-) -> ASGIApp:
+def move_main(app: ASGIApp, repo: str, kind: str = "models", files: dict[str, str | None] | None = None) -> ASGIApp:
     """Commit to the repository's `main` just before the request is answered (by default to MOVED.md)."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:

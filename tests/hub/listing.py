@@ -119,9 +119,7 @@ def fields(query: QueryParams) -> Sequence[str]:
     unknown = [name for name in expand if name not in FIELDS]
     if unknown:
         raise HubError("bad", f'"expand" must be one of {sorted(FIELDS)}, not {unknown}')
-    extra = [
-        name for name, key in (("config", "config"), ("cardData", "cardData")) if query.get(key) == "true"
-    ]
+    extra = [name for name, key in (("config", "config"), ("cardData", "cardData")) if query.get(key) == "true"]
     return expand or [*(FULL if query.get("full") == "true" else SHORT), *extra]
 
 
@@ -144,9 +142,7 @@ def next_link(request: Request, position: int | None) -> dict[str, str]:
     """Return the Link header to the next page, or nothing after the last one."""
     if position is None:
         return {}
-    kept: Iterator[tuple[str, str]] = (
-        pair for pair in request.query_params.multi_items() if pair[0] != "cursor"
-    )
+    kept: Iterator[tuple[str, str]] = (pair for pair in request.query_params.multi_items() if pair[0] != "cursor")
     query = urlencode([*kept, ("cursor", encode(position))])
     return {"Link": f'<{base_url(request)}{request.url.path}?{query}>; rel="next"'}
 
@@ -163,6 +159,4 @@ def listing(request: Request) -> Response:
     pool = candidates(state, request.path_params["kind"], sort, bool(user and user.approved))
     names = fields(query)
     page, after = take(pool, query, decode(query.get("cursor")), min(int(limit), state.page_size))
-    return JSONResponse(
-        [document(repo, repo.head, names) for repo in page], headers=next_link(request, after)
-    )
+    return JSONResponse([document(repo, repo.head, names) for repo in page], headers=next_link(request, after))

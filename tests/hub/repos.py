@@ -115,9 +115,7 @@ class Repository:
                 return commit
         raise HubError("revision", f"Invalid rev id: {revision}")
 
-    def commit(
-        self, ref: str, tree: Tree, title: str, message: str = "", parent: Commit | None = None
-    ) -> Commit:
+    def commit(self, ref: str, tree: Tree, title: str, message: str = "", parent: Commit | None = None) -> Commit:
         """Add a commit with this tree and move the reference to it; an unchanged tree adds none."""
         with self.lock:
             parent = parent or self.refs().get(ref) or self.head

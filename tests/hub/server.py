@@ -49,9 +49,7 @@ class Server:
         self._state = ServerState()
         self._sockets = [_listen(port), _listen(0)]
         self.ports = [sock.getsockname()[1] for sock in self._sockets]
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve()), name="loopback-hub", daemon=True
-        )
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="loopback-hub", daemon=True)
         self._ready = threading.Event()
 
     def start(self) -> None:

@@ -1,0 +1,58 @@
+# Two commands on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# A CPU-only torch from PyTorch's own index: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+JOBS ?= 2
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.PHONY: help setup demo test lint types unit wheel bench schema launch clean
+
+help:
+	@echo "make demo    a loopback Hub, a crawl, an index, three look-ups"
+	@echo "make test    lint, types, the whole test suite, the wheel"
+	@echo "make bench   figures of the README, side by side in one run"
+	@echo "make schema  write schema/record.schema.json; make launch  write index/records from index/published"
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade -c constraints.txt pip
+	$(BIN)/pip install --quiet -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(BIN)/pip install --quiet -c constraints.txt --group dev -e '.[crawl]'
+	mkdir -p .types && ln -sfn .. .types/swindex
+	touch $@
+
+demo: setup
+	@$(BIN)/python -m tests.demo
+
+test: lint types unit wheel
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+
+types: setup
+	$(BIN)/mypy
+
+unit: setup
+	$(BIN)/pytest -q -n $(JOBS) --dist loadfile
+
+wheel: setup
+	$(BIN)/python -m tests.wheel
+
+bench: setup
+	@$(BIN)/python -m tests.bench
+
+schema: setup
+	$(BIN)/python -m swindex.schema > schema/.new.json && mv schema/.new.json schema/record.schema.json
+
+launch: setup
+	$(BIN)/python -m swindex.index.launch
+
+clean:
+	rm -rf $(VENV) .types build dist *.egg-info
