@@ -52,7 +52,7 @@ def _given(tensor: torch.Tensor) -> torch.Tensor:
 
 def place_tensors(model: PreTrainedModel, tensors: dict[str, TensorInfo], place: str) -> dict[str, Placement]:
     """Map every stored tensor to the model's parameters; raise a Refusal if one is missing, unknown or misshapen."""
-    expected = {n: t for n, t in model.state_dict().items()}
+    expected: dict[str, torch.Tensor] = model.state_dict()
     placements: dict[str, Placement] = {}
     unknown = []
     for name, target, pattern, converter in _assign(model, tensors, expected):

@@ -153,7 +153,7 @@ class ExpertSite(Site):
 
     def experts(self) -> list[int | None]:
         """Experts that the watched tokens reached."""
-        return sorted({int(e) for e in self._index.flatten().tolist()})
+        return list(dict.fromkeys(int(e) for e in self._index.flatten().tolist()))
 
     def inputs(self, token: int, expert: int | None) -> Tensor:
         """The (F,) input of one expert at a token, computed with the module's own gate."""

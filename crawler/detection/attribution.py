@@ -90,7 +90,7 @@ def _explain(change: Change, sites: list[Site], written: dict[tuple[int, int], T
 def _products(number: int, site: Site, change: Change, through: float) -> tuple[tuple[Tensor, list[Named]], float]:
     """All products of a site in residual units, with what is needed to name them; and the bias' part."""
     by_expert = site.products(change.token, change.channel)
-    raw = torch.cat([p for p in by_expert.values()]) if by_expert else torch.zeros(0, dtype=torch.float64)
+    raw = torch.cat(list(by_expert.values())) if by_expert else torch.zeros(0, dtype=torch.float64)
     bias = _bias(site, change.channel)
     whole = float(raw.sum()) + bias
     scale = through / whole if whole else 0.0
