@@ -12,7 +12,8 @@ from typer.main import get_command
 
 from .. import __version__
 from ..schema.errors import UsageError
-from .commands import crawl, history, index, lookup, scan, search
+from .commands import crawl, history, index, lookup, scan, search, verify
+from .main import INTERRUPTED
 
 _HELP = "What is known of super weights: the few scalars of a language model whose removal destroys it."
 _EPILOG = "Exit status: 0 done, 1 the answer is no, 2 wrong usage, 3 could not be done."
@@ -44,7 +45,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for command in (lookup.lookup, history.history, search.search, scan.scan, crawl.crawl):
+    for command in (lookup.lookup, history.history, search.search, scan.scan, crawl.crawl, verify.verify):
         app.command()(command)
     app.add_typer(index.build_group(), name="index")
     return app
@@ -59,6 +60,8 @@ def run(arguments: Sequence[str]) -> int:
         if not hasattr(error, "format_message"):
             raise
         raise UsageError(_one_line(error)) from None
+    if status == INTERRUPTED:  # typer swallows it
+        raise KeyboardInterrupt
     return status if isinstance(status, int) else 0
 
 

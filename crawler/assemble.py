@@ -28,7 +28,7 @@ from .checkpoint.base import Checkpoint
 from .checkpoint.header import TensorInfo
 from .detection import constants as c
 from .detection.ablate import PlaceSet, groups_of
-from .detection.massive import kappa
+from .detection.massive import Change, kappa
 from .detection.measure import Figures
 from .detection.peel import PEELED, Seen
 from .detection.run import Findings, Options
@@ -298,13 +298,18 @@ def _token(findings: Findings, flat: int) -> Token:
 
 
 def _events(findings: Findings) -> Iterable[Event]:
-    strongest = sorted(findings.peeler.seen, key=lambda s: -abs(s.explained.change.after))
+    strongest = sorted(findings.peeler.seen, key=lambda s: -_height(s.explained.change))
     kept: dict[tuple[int, int, int, Role], Seen] = {}
     for seen in strongest:
         change = seen.explained.change
         kept.setdefault((seen.layer, seen.stream, change.channel, change.role), seen)
     for seen in sorted(list(kept.values())[:MAX_EVENTS], key=lambda s: (s.layer, s.stream, s.explained.change.channel)):
         yield _event(findings, seen)
+
+
+def _height(change: Change) -> float:
+    """How massive the channel was, before a remover or after any other."""
+    return max(abs(change.before), abs(change.after))
 
 
 def _event(findings: Findings, seen: Seen) -> Event:

@@ -12,6 +12,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
+from huggingface_hub import HfApi
+
 from ..index import database
 from ..index.store import Index
 from ..index.versions import with_scan
@@ -111,27 +113,33 @@ class _Unwatched:
         pass
 
 
-def plan(models: list[str], *, index: Path, options: CrawlOptions | None = None) -> Plan:
+def plan(models: list[str], *, index: Path, options: CrawlOptions | None = None, api: HfApi | None = None) -> Plan:
     """What `crawl` would do; reads the listing (and, for named models, what the Hub says of each), no weights."""
     options = options or CrawlOptions()
     store = None if Index(index).vacant else Index(index)
-    rows = [_decide(_sized(t), store, options) for t in _targets(models, options)]
+    api = api or HfApi()
+    rows = [_decide(_sized(t, api), store, options) for t in _targets(models, options, api)]
     return Plan(rows, measured_rate(store))
 
 
 def crawl(
-    models: list[str], *, index: Path, options: CrawlOptions | None = None, watch: Watch | None = None
+    models: list[str],
+    *,
+    index: Path,
+    options: CrawlOptions | None = None,
+    watch: Watch | None = None,
+    api: HfApi | None = None,
 ) -> CrawlReport:
     """Scan the named models, or what discovery finds, and append each to the index as soon as it is done."""
     quiet()
-    options, watch = options or CrawlOptions(), watch or _Unwatched()
+    options, watch, api = options or CrawlOptions(), watch or _Unwatched(), api or HfApi()
     store, report, started = Index(index), CrawlReport(), monotonic()
     store.ensure()
-    targets = list(_targets(models, options))
+    targets = list(_targets(models, options, api))
     try:
         for number, target in enumerate(targets):
             progress = watch.begin(number, len(targets), target.model_id)
-            report.attempts.append(_one(target, store, options, progress))
+            report.attempts.append(_one(target, store, options, api, progress))
             watch.end(report.attempts[-1])
     finally:
         report.seconds = monotonic() - started
@@ -140,9 +148,9 @@ def crawl(
     return report
 
 
-def _targets(models: list[str], options: CrawlOptions) -> Iterator[Target]:
+def _targets(models: list[str], options: CrawlOptions, api: HfApi) -> Iterator[Target]:
     if not models:
-        return discover(options.query)
+        return discover(options.query, api)
     for target in named(models):
         if not re.fullmatch(MODEL_ID, target.model_id):
             raise UsageError(f"{target.model_id!r} is not a model id of the form org/name")
@@ -155,12 +163,12 @@ def _decide(target: Target | Refusal, store: Index | None, options: CrawlOptions
     return decide(target, store, max_bytes=options.max_bytes, retry_failed=options.retry_failed)
 
 
-def _sized(target: Target) -> Target | Refusal:
+def _sized(target: Target, api: HfApi) -> Target | Refusal:
     """The target with its commit and size, asked of the Hub where the listing did not say."""
     if target.revision is not None and target.size is not None:
         return target
     try:
-        return _asked(HubCheckpoint(target.model_id, target.revision), target)
+        return _asked(HubCheckpoint(target.model_id, target.revision, api), target)
     except Refusal as refusal:
         return refusal
 
@@ -173,14 +181,14 @@ def _asked(checkpoint: HubCheckpoint, target: Target) -> Target:
     return Target(target.model_id, checkpoint.revision, size, target.gated)
 
 
-def _one(target: Target, store: Index, options: CrawlOptions, progress: Progress | None) -> Attempt:
+def _one(target: Target, store: Index, options: CrawlOptions, api: HfApi, progress: Progress | None) -> Attempt:
     """Scan one model unless it need not be, and append what comes out."""
     started = monotonic()
     row = decide(target, store, max_bytes=options.max_bytes, retry_failed=options.retry_failed)
     if row.action == "skip":
         return Attempt(target.model_id, target.revision, "skipped", row.reason, appended=False)
     try:
-        checkpoint = HubCheckpoint(target.model_id, target.revision)
+        checkpoint = HubCheckpoint(target.model_id, target.revision, api)
     except Refusal as refusal:
         return _append(refused(target.model_id, _commit(target.revision), refusal), store, started)
     row = decide(_asked(checkpoint, target), store, max_bytes=options.max_bytes, retry_failed=options.retry_failed)

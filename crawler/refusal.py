@@ -3,13 +3,22 @@
 from ..schema.errors import SwindexError
 from ..schema.types import Outcome
 
+MAX_REASON = 1000
+"""Characters of a reason; what a file says of itself may be of any length."""
+
 
 class Refusal(SwindexError):
     """A checkpoint that cannot be scanned. `outcome` is what the log records; the message is its reason."""
 
     def __init__(self, outcome: Outcome, reason: str) -> None:
-        super().__init__(" ".join(reason.split()))
+        super().__init__(one_line(reason))
         self.outcome = outcome
+
+
+def one_line(text: str) -> str:
+    """Text as one line of at most MAX_REASON characters that neither moves a cursor nor fails to be encoded."""
+    line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
+    return line if len(line) <= MAX_REASON else f"{line[: MAX_REASON - 3]}..."
 
 
 def corrupt(reason: str) -> Refusal:

@@ -4,6 +4,7 @@ A checkpoint that cannot be scanned gives a record whose scan says why; only wro
 """
 
 import os
+import re
 from pathlib import Path
 
 from ..schema.errors import UsageError
@@ -13,15 +14,20 @@ from .assemble import Result, assemble, refused
 from .checkpoint.base import Checkpoint
 from .checkpoint.local import LocalCheckpoint
 from .detection.run import Options, Progress, run
-from .refusal import Refusal
+from .refusal import Refusal, failed
+
+_NO_MEMORY = re.compile("out of memory|not enough memory|allocate memory", re.IGNORECASE)
+"""What torch says, which knows no MemoryError."""
 
 
 def open_checkpoint(target: str, revision: str | None = None) -> Checkpoint:
     """The checkpoint that `target` names: a folder if there is one, else a Hub repository."""
-    if Path(target).is_dir():
+    if os.path.isdir(target):
         if revision is not None:
             raise UsageError(f"{target} is a folder: --revision is for Hub repositories")
         return LocalCheckpoint(Path(target))
+    if os.path.lexists(target):
+        raise UsageError(f"{target!r} is not a folder; name the folder that the checkpoint lies in")
     if target.startswith((".", "/", "~")) or target.count("/") != 1:
         raise UsageError(f"{target!r} is neither a folder nor a model id of the form org/name")
     from .checkpoint.hub import HubCheckpoint
@@ -30,14 +36,25 @@ def open_checkpoint(target: str, revision: str | None = None) -> Checkpoint:
 
 
 def scan_checkpoint(checkpoint: Checkpoint, options: Options, progress: Progress | None = None) -> Result:
-    """Scan an open checkpoint; a Refusal becomes a result that says why."""
+    """Scan an open checkpoint; a Refusal, or an error that a damaged model causes in torch, becomes a result."""
     try:
         return assemble(checkpoint, run(checkpoint, options, progress), options)
     except Refusal as refusal:
         return refused(checkpoint.model_id, checkpoint.revision, refusal, checkpoint)
-    except MemoryError:
-        too_large = Refusal(Outcome.TOO_LARGE, f"{checkpoint.place}: out of memory; scan it on a larger machine")
-        return refused(checkpoint.model_id, checkpoint.revision, too_large, checkpoint)
+    except UsageError:
+        raise
+    except Exception as error:
+        if os.environ.get("SWINDEX_DEBUG"):
+            raise
+        unforeseen = _unforeseen(error, checkpoint.place)
+        return refused(checkpoint.model_id, checkpoint.revision, unforeseen, checkpoint)
+
+
+def _unforeseen(error: Exception, place: str) -> Refusal:
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+        return Refusal(Outcome.TOO_LARGE, f"{place}: out of memory; scan it on a larger machine")
+    what = f"{type(error).__name__}: {error}"
+    return failed(f"{place}: the scan broke off: {what} (set SWINDEX_DEBUG=1 for the traceback)")
 
 
 def scan(
@@ -49,8 +66,6 @@ def scan(
     try:
         checkpoint = open_checkpoint(target, revision)
     except Refusal as refusal:
-        if Path(target).exists() or target.count("/") != 1:
-            raise
         return refused(target, None, refusal).record("swindex scan")
     return scan_checkpoint(checkpoint, options, progress).record("swindex scan")
 

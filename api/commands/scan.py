@@ -43,7 +43,9 @@ def scan(
     ] = None,
     windows: Annotated[int | None, typer.Option(min=1, metavar="N", help="Windows of each text.")] = None,
     window: Annotated[int | None, typer.Option(min=2, metavar="N", help="Tokens of a window.")] = None,
-    prompt: Annotated[str | None, typer.Option(metavar="TEXT", help="A further prompt for the detector.")] = None,
+    prompt: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The text to watch, in place of the shipped prompt.")
+    ] = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="Where to compute: cpu, cuda, ...")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Print the activations of every layer too.")] = False,
     json: Json = False,

@@ -14,7 +14,11 @@ from ..refusal import Refusal, corrupt, unsupported
 from .families import FAMILIES
 
 MAX_SIZE = 1 << 24
-"""No width, depth or vocabulary of a real model comes near; a larger one is a lie that would only cost memory."""
+"""No width or vocabulary of a real model comes near; a larger one is a lie that would only cost memory."""
+MAX_DEPTH = 1 << 14
+"""Layers: transformers lists something for each of them before any tensor is looked at."""
+NOT_OURS = frozenset({"auto_map", "num_labels", "id2label", "label2id"})
+"""Keys of config.json that are not handed on: code, and labels of a classifier, of which a config may ask a billion."""
 
 
 def resolve(raw: dict[str, Any], place: str) -> tuple[PretrainedConfig, str]:
@@ -29,7 +33,9 @@ def resolve(raw: dict[str, Any], place: str) -> tuple[PretrainedConfig, str]:
     if model_type not in FAMILIES:
         raise unsupported(f"{place}: model_type {model_type!r} is not among the families the detector is proven on")
     if raw.get("quantization_config") is not None:
-        method = (raw["quantization_config"] or {}).get("quant_method", "unknown method")
+        stated_method = raw["quantization_config"]
+        method = stated_method.get("quant_method") if isinstance(stated_method, dict) else None
+        method = method if isinstance(method, str) else "unknown method"
         raise unsupported(f"{place}: weights are quantized ({method}); scan the checkpoint it was made from")
     return _config(raw, place, model_type), str(class_name)
 
@@ -50,13 +56,26 @@ def _not_built_in(raw: dict[str, Any], place: str, model_type: str, stated: str 
 
 def _config(raw: dict[str, Any], place: str, model_type: str) -> PretrainedConfig:
     for key, value in raw.items():
-        if isinstance(value, int) and not isinstance(value, bool) and abs(value) > MAX_SIZE and _is_size(key):
+        if _is_size(key) and isinstance(value, (int, float)) and not _least(key) <= value <= _most(key):
             raise corrupt(f"{place}: config.json: {key} {value} is no size of a real model")
     try:
-        config = CONFIG_MAPPING[model_type].from_dict({k: v for k, v in raw.items() if k != "auto_map"})
+        config = CONFIG_MAPPING[model_type].from_dict({k: v for k, v in raw.items() if _is_ours(k)})
     except Exception as error:
         raise corrupt(f"{place}: config.json: {type(error).__name__}: {error}") from None
     return config
+
+
+def _is_ours(key: str) -> bool:
+    """Whether a key says what the model is. An implementation is ours to choose: it may name code on the Hub."""
+    return key not in NOT_OURS and "_implementation" not in key
+
+
+def _least(key: str) -> int:
+    return 2 if key in ("max_position_embeddings", "n_positions") else 0
+
+
+def _most(key: str) -> int:
+    return MAX_DEPTH if "layer" in key else MAX_SIZE
 
 
 def _is_size(key: str) -> bool:

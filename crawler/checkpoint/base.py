@@ -37,17 +37,20 @@ TOKENIZER_FILES = (
 )
 MAX_SMALL = 64_000_000
 """Bytes of a JSON or tokenizer file that are read at most."""
+MAX_NAME = 200
+"""Characters of the name of a class or a model type."""
 FIRST_READ = 100_000
 """Bytes of a weight file read first, in the hope that they hold the whole header."""
 
 
 @dataclass(frozen=True)
 class FileEntry:
-    """A file of the checkpoint; sha256 where the source states it."""
+    """A file of the checkpoint; sha256 or git's own digest of the content where the source states it."""
 
     path: str
     size: int
     sha256: str | None = None
+    git_oid: str | None = None
 
 
 @dataclass
@@ -111,7 +114,12 @@ class Checkpoint(ABC):
             raise failed(f"{self.place}: empty, no files at all; is this the right folder or repository?")
         if "config.json" not in self.entries:
             raise failed(f"{self.place}: no config.json, so this is not a transformers checkpoint")
-        return self.json("config.json")
+        config = self.json("config.json")
+        architectures = config.get("architectures")
+        for name in (config.get("model_type"), *(architectures if isinstance(architectures, list) else ())):
+            if isinstance(name, str) and not (0 < len(name) <= MAX_NAME and name.isprintable()):
+                raise corrupt(f"{self.place}: config.json: model_type or architectures is not a name: {name[:40]!r}")
+        return config
 
     @cached_property
     def weight_files(self) -> tuple[str, ...]:
@@ -119,23 +127,26 @@ class Checkpoint(ABC):
         if SINGLE in self.entries:
             return (SINGLE,)
         if INDEX in self.entries:
-            return self._shards()
+            return tuple(sorted(set(self._weight_map.values())))
         pickles = sorted(p for p in self.entries if p.endswith(PICKLES))
         if pickles:
             raise unsafe(f"{self.place}: weights only as pickle ({pickles[0]}); pickles run code and are refused")
         raise failed(f"{self.place}: no {SINGLE} and no {INDEX}")
 
-    def _shards(self) -> tuple[str, ...]:
+    @cached_property
+    def _weight_map(self) -> dict[str, str]:
+        """Tensor to file, as the index says; empty where one file holds all."""
+        if SINGLE in self.entries:
+            return {}
         weight_map = self.json(INDEX).get("weight_map")
         if not isinstance(weight_map, dict) or not all(isinstance(v, str) for v in weight_map.values()):
             raise corrupt(f"{self.place}: {INDEX} has no weight_map from tensor to file")
-        shards = tuple(sorted(set(weight_map.values())))
-        for shard in shards:
+        for shard in sorted(set(weight_map.values())):
             if PurePosixPath(shard).name != shard or not shard.endswith(".safetensors"):
                 raise corrupt(f"{self.place}: {INDEX} names {shard!r}, which is not a file beside it")
             if shard not in self.entries:
                 raise corrupt(f"{self.place}: shard {shard} is missing, though {INDEX} names it")
-        return shards
+        return weight_map
 
     @cached_property
     def tensors(self) -> dict[str, TensorInfo]:
@@ -146,13 +157,16 @@ class Checkpoint(ABC):
                 if name in found:
                     raise corrupt(f"{self.place}: tensor {name!r} is in both {found[name].file} and {file}")
                 found[name] = info
+        for name, file in self._weight_map.items():
+            if name not in found or found[name].file != file:
+                raise corrupt(f"{self.place}: {INDEX} says that {name!r} is in {file}, and it is not")
         if not found:
             raise corrupt(f"{self.place}: the weight files hold no tensor")
         return found
 
     def _header(self, file: str) -> dict[str, TensorInfo]:
         size = self.entries[file].size
-        first = bytes(self.read_range(file, 0, min(size, FIRST_READ)))
+        first = bytes(self.read_range(file, 0, min(size, FIRST_READ))) if size else b""
         length = header_length(first, file, size)
         text = first[8 : 8 + length]
         if len(text) < length:
@@ -188,6 +202,8 @@ class Checkpoint(ABC):
     def _fetch(self, file: str, start: int, end: int) -> memoryview:
         """A range of a weight file; what came with its header is not read again."""
         head = self._heads.get(file, b"")[start:end]
+        if start == end:
+            return memoryview(b"")
         if not head:
             return _writable(self.read_range(file, start, end))
         rest = self.read_range(file, start + len(head), end) if len(head) < end - start else b""
@@ -209,8 +225,15 @@ class Checkpoint(ABC):
         with tempfile.TemporaryDirectory(prefix="swindex-") as name:
             for path in ("config.json", *TOKENIZER_FILES):
                 if path in self.entries:
-                    (Path(name) / path).write_bytes(self.small_file(path))
+                    self._put(path, Path(name))
             yield Path(name)
+
+    def _put(self, path: str, folder: Path) -> None:
+        data = self.small_file(path)
+        try:
+            (folder / path).write_bytes(data)
+        except OSError as error:
+            raise failed(f"{folder / path}: not written: {error.strerror}; set TMPDIR to a roomier place") from None
 
 
 def _pieces(group: list[TensorInfo], start: int, data: memoryview) -> Iterator[tuple[TensorInfo, int, memoryview]]:

@@ -1,57 +1,71 @@
 """A checkpoint in a Hub repository, pinned to a commit and read by HTTP ranges; nothing is written to disk.
 
-Every answer is checked (status 206, the range that was asked, its length, an unchanged ETag): the Hub client's own
-file system returns the wrong bytes when a server ignores Range. Retries and rate limits are the client's.
+Every answer is checked (status 206, the range that was asked, its length, an unchanged ETag, and the digest where a
+file came whole): the Hub client's own file system returns the wrong bytes when a server ignores Range. An answer that
+fails is asked for again and then refused; its body is not read further than what was asked for.
 """
 
+import hashlib
 import re
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from huggingface_hub import HfApi, constants, hf_hub_url
 from huggingface_hub.errors import (
     DisabledRepoError,
     GatedRepoError,
     HfHubHTTPError,
-    HFValidationError,
     OfflineModeIsEnabled,
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_backoff, httpx
+from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status, httpx
 
 from ...schema.errors import UsageError
 from ...schema.model import Relation
 from ...schema.types import MODEL_ID, Outcome
 from ..hub.retry import with_retries
-from ..refusal import Refusal, corrupt, failed
+from ..refusal import Refusal, failed
 from .base import Checkpoint, FileEntry
+from .header import TensorInfo
+
+T = TypeVar("T")
 
 _RELATIONS = frozenset(r.value for r in Relation)
 TIMEOUT = 60.0
 """Seconds without a byte."""
 GARBLED_TRIES = 3
+GATED = "gated: ask for access on its page and set HF_TOKEN"
+TOKEN = "the Hub does not take the token: check HF_TOKEN"
 
 # The client's error -> outcome and what to do. Order matters: a gated repository is also one "not found".
 _OUTCOMES: tuple[tuple[type[Exception], Outcome, str], ...] = (
-    (GatedRepoError, Outcome.GATED, "gated: ask for access on its page and set HF_TOKEN"),
+    (GatedRepoError, Outcome.GATED, GATED),
     (DisabledRepoError, Outcome.GATED, "disabled by the Hub"),
     (RevisionNotFoundError, Outcome.NOT_FOUND, "no such revision"),
     (RepositoryNotFoundError, Outcome.NOT_FOUND, "not on the Hub, or private (set HF_TOKEN if it is yours)"),
-    (RemoteEntryNotFoundError, Outcome.NOT_FOUND, "a file vanished"),
+    (RemoteEntryNotFoundError, Outcome.FAILED, "the Hub lists this file and does not have it; try again later"),
     (OfflineModeIsEnabled, Outcome.FAILED, "HF_HUB_OFFLINE is set: unset it to read from the Hub"),
+    # These two would print the header they stumbled over, which is the token.
+    (httpx.LocalProtocolError, Outcome.FAILED, "a request cannot be sent: HF_TOKEN holds what no token does"),
+    (UnicodeEncodeError, Outcome.FAILED, "a request cannot be sent: HF_TOKEN holds what no token does"),
 )
+_ERRORS = (HfHubHTTPError, httpx.HTTPError, httpx.InvalidURL, OfflineModeIsEnabled, UnicodeEncodeError)
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
+"""What the client raises over an answer that is not the JSON it expects."""
 
 
-def refusal_of(error: Exception, place: str) -> Refusal:
+def refusal_of(error: Exception, place: str, endpoint: str = constants.ENDPOINT) -> Refusal:
     """Translate an error of the Hub client: once, here."""
     for kind, outcome, advice in _OUTCOMES:
         if isinstance(error, kind):
             return Refusal(outcome, f"{place}: {advice}")
     if isinstance(error, HfHubHTTPError) and error.response is not None:
-        return failed(f"{place}: the Hub answered {error.response.status_code}; try again later")
-    return failed(f"{place}: {type(error).__name__}: {error}; is {constants.ENDPOINT} reachable?")
+        status = error.response.status_code
+        return failed(f"{place}: {TOKEN if status in (401, 403) else f'{endpoint} answered {status}; try again later'}")
+    return failed(f"{place}: {type(error).__name__}: {error}; is {endpoint} reachable?")
 
 
 class HubCheckpoint(Checkpoint):
@@ -59,9 +73,13 @@ class HubCheckpoint(Checkpoint):
 
     def __init__(self, model_id: str, revision: str | None = None, api: HfApi | None = None) -> None:
         super().__init__()
+        if not is_model_id(model_id):
+            raise UsageError(f"{model_id!r} is not a model id of the form org/name")
+        if revision is not None and not revision.strip():
+            raise UsageError(f"{model_id}: the revision is empty")
         self.model_id = model_id
         self.api = api or HfApi()
-        self._etags: dict[str, str | None] = {}
+        self._etags: dict[str, str] = {}
         self._info = self._pin(revision)
         self.revision = self._info.sha
 
@@ -73,23 +91,47 @@ class HubCheckpoint(Checkpoint):
 
     def _pin(self, revision: str | None) -> Any:
         try:
-            self.meter.requests += 1
-            info = with_retries(lambda: self.api.model_info(self.model_id, revision=revision, files_metadata=True))
-        except HFValidationError:
-            raise UsageError(f"{self.model_id!r} is not a model id of the form org/name") from None
-        except (HfHubHTTPError, httpx.HTTPError, OfflineModeIsEnabled) as error:
-            raise refusal_of(error, self.model_id) from None
-        if info.sha is None or len(info.sha) != 40:
+            info = self._ask(
+                lambda: self.api.model_info(self.model_id, revision=revision, files_metadata=True, timeout=TIMEOUT)
+            )
+            may_read = not info.gated or self._may_read()
+        except _ERRORS as error:
+            raise refusal_of(error, self.model_id, self.api.endpoint) from None
+        except _UNREADABLE as error:
+            reason = f"the answer of {self.api.endpoint} cannot be read ({type(error).__name__}); try again later"
+            raise failed(f"{self.model_id}: {reason}") from None
+        if not isinstance(info.sha, str) or not re.fullmatch("[0-9a-f]{40}", info.sha):
             raise failed(f"{self.model_id}: the Hub names no commit, so nothing can be pinned")
-        if info.gated and not _may_read(self.api, self.model_id):
-            raise Refusal(Outcome.GATED, f"{self.model_id}: gated: ask for access on its page and set HF_TOKEN")
+        if not may_read:
+            raise Refusal(Outcome.GATED, f"{self.model_id}: {GATED}")
         return info
+
+    def _may_read(self) -> bool:
+        """Whether the token in use opens a gated repository; an outage is no answer and is raised."""
+        try:
+            self._ask(lambda: self.api.auth_check(self.model_id))
+        except RepositoryNotFoundError:
+            return False
+        return True
+
+    def _ask(self, call: Callable[[], T]) -> T:
+        def counted() -> T:
+            self.meter.requests += 1
+            return call()
+
+        return with_retries(counted)
 
     @cached_property
     def entries(self) -> dict[str, FileEntry]:
         """The repository's files at the commit."""
-        siblings = self._info.siblings or []
-        return {s.rfilename: FileEntry(s.rfilename, s.size or 0, s.lfs.sha256 if s.lfs else None) for s in siblings}
+        return {s.rfilename: self._entry(s) for s in self._info.siblings or []}
+
+    def _entry(self, sibling: Any) -> FileEntry:
+        if not isinstance(sibling.size, int):
+            raise failed(f"{self.place}: the Hub does not say how large {sibling.rfilename} is; try again later")
+        sha256 = _hex(sibling.lfs.sha256, 64) if sibling.lfs else None
+        git_oid = None if sibling.lfs else _hex(sibling.blob_id, 40)
+        return FileEntry(sibling.rfilename, sibling.size, sha256, git_oid)
 
     @property
     def base_model(self) -> tuple[str | None, str | None]:
@@ -98,58 +140,101 @@ class HubCheckpoint(Checkpoint):
         related = [(parts[2], parts[1]) for parts in found if len(parts) == 3 and parts[1] in _RELATIONS]
         plain = [parts[1] for parts in found if len(parts) == 2]
         model_id, relation = related[0] if len(related) == 1 else (plain[0] if len(plain) == 1 else None, None)
-        return (model_id, relation) if model_id and re.match(MODEL_ID, model_id) else (None, None)
+        return (model_id, relation) if model_id and is_model_id(model_id) else (None, None)
 
-    def read_range(self, path: str, start: int, end: int) -> bytes:
+    def _header(self, file: str) -> dict[str, TensorInfo]:
+        """The header of a file. A damaged one is fetched twice: `corrupt` is remembered, a bad line must not be."""
+        try:
+            return super()._header(file)
+        except Refusal as refusal:
+            if refusal.outcome is not Outcome.CORRUPT:
+                raise
+            return super()._header(file)
+
+    def read_range(self, path: str, start: int, end: int) -> memoryview:
         """Read exactly [start, end) at the pinned commit."""
         where = f"{self.place}/{path}"
         garbled: _Garbled | None = None
         for _ in range(GARBLED_TRIES):
             try:
-                return self._get(path, start, end)
+                return self._ask(lambda: self._get(path, start, end))
             except _Garbled as error:
                 garbled = error
-            except (HfHubHTTPError, httpx.HTTPError, OfflineModeIsEnabled) as error:
-                raise refusal_of(error, where) from None
+            except _ERRORS as error:
+                raise refusal_of(error, where, self.api.endpoint) from None
         raise failed(f"{where}: {garbled} ({GARBLED_TRIES} tries); this server cannot be trusted with ranges")
 
-    def _get(self, path: str, start: int, end: int) -> bytes:
+    def _get(self, path: str, start: int, end: int) -> memoryview:
         url = hf_hub_url(self.model_id, path, revision=self.revision, endpoint=self.api.endpoint)
         headers = build_hf_headers(token=self.api.token)
         headers |= {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}
-        self.meter.requests += 1
-        response = http_backoff("GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=True)
-        if response.status_code == 416:
-            raise corrupt(f"{self.place}/{path}: shorter than the Hub says (no byte {start})")
-        if response.status_code >= 400:
-            hf_raise_for_status(response)
-        self._check(response, path, start, end)
-        self.meter.bytes += len(response.content)
-        return bytes(response.content)
+        with get_session().stream("GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as response:
+            self.meter.requests += len(response.history)
+            if response.status_code == 416:
+                raise _Garbled(f"no byte {start}, though the Hub lists more")
+            if response.status_code >= 400:
+                hf_raise_for_status(response)
+            entry = self.entries[path]
+            _check_head(response, entry, start, end)
+            self._check_etag(response, entry)
+            data = self._body(response, end - start)
+        if len(data) == entry.size and not _is_content(entry, data):
+            raise _Garbled("its content has another digest than the Hub lists")
+        return data
 
-    def _check(self, response: Any, path: str, start: int, end: int) -> None:
-        size, got = self.entries[path].size, len(response.content)
-        whole = start == 0 and end == size
-        if response.status_code != 206 and not (whole and response.status_code == 200):
-            raise _Garbled(f"the server ignored Range (status {response.status_code})")
-        expected = f"bytes {start}-{end - 1}/{size}"
-        if response.status_code == 206 and response.headers.get("Content-Range") != expected:
-            raise _Garbled(f"asked for {expected}, got {response.headers.get('Content-Range')}")
-        if got != end - start:
-            raise _Garbled(f"asked for {end - start} bytes, got {got}")
-        etag = response.headers.get("ETag")
-        if etag is not None and self._etags.setdefault(path, etag) != etag:
-            raise corrupt(f"{self.place}/{path}: changed while it was read (ETag {self._etags[path]} became {etag})")
+    def _body(self, response: Any, size: int) -> memoryview:
+        data = bytearray()
+        for piece in response.iter_raw():
+            self.meter.bytes += len(piece)
+            data += piece
+            if len(data) > size:
+                break
+        if len(data) != size:
+            raise _Garbled(f"asked for {size} bytes, got {'more' if len(data) > size else len(data)}")
+        return memoryview(data)
+
+    def _check_etag(self, response: Any, entry: FileEntry) -> None:
+        """The ETag of a file never changes; the Hub's own for a large file is its sha256."""
+        linked = (response.history or [response])[0].headers.get("X-Linked-Etag")
+        etag = linked or response.headers.get("ETag")
+        if etag is None:
+            return
+        etag = etag.removeprefix("W/").strip('"')
+        known = self._etags.setdefault(entry.path, entry.sha256 if linked and entry.sha256 else etag)
+        if etag != known:
+            raise _Garbled(f"ETag {known} became {etag}")
 
 
 class _Garbled(Exception):
     """An answer that is not what was asked for."""
 
 
-def _may_read(api: HfApi, model_id: str) -> bool:
-    """Whether the token in use opens a gated repository."""
-    try:
-        with_retries(lambda: api.auth_check(model_id))
-    except (HfHubHTTPError, httpx.HTTPError):
-        return False
+def is_model_id(text: str) -> bool:
+    """Whether a text is a model id of the form org/name that a record may hold."""
+    return re.fullmatch(MODEL_ID, text) is not None and not text.endswith(".git")
+
+
+def _check_head(response: Any, entry: FileEntry, start: int, end: int) -> None:
+    """Raise _Garbled unless the status line and headers promise the bytes that were asked for."""
+    encoding = response.headers.get("Content-Encoding", "identity")
+    if encoding != "identity":
+        raise _Garbled(f"the server sent {encoding}, which nobody asked for")
+    expected = f"bytes {start}-{end - 1}/{entry.size}"
+    if response.status_code == 206:
+        if response.headers.get("Content-Range") != expected:
+            raise _Garbled(f"asked for {expected}, got {response.headers.get('Content-Range')}")
+    elif response.status_code != 200 or (start, end) != (0, entry.size):
+        raise _Garbled(f"the server ignored Range (status {response.status_code})")
+
+
+def _hex(value: Any, length: int) -> str | None:
+    return value if isinstance(value, str) and re.fullmatch(f"[0-9a-f]{{{length}}}", value) else None
+
+
+def _is_content(entry: FileEntry, data: memoryview) -> bool:
+    """Whether a whole file has the digest that the Hub lists; true where it lists none."""
+    if entry.sha256:
+        return hashlib.sha256(data).hexdigest() == entry.sha256
+    if entry.git_oid:
+        return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest() == entry.git_oid
     return True

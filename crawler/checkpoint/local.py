@@ -1,13 +1,16 @@
 """A checkpoint in a local folder. Links that lead out of the folder are followed only for regular files (the Hub
-client's cache is made of them)."""
+client's cache is made of them). A file that changes while it is read is noticed at the next read."""
 
 import os
 import re
 from functools import cached_property
 from pathlib import Path
+from stat import S_ISREG
 
-from ..refusal import corrupt, failed
+from ..refusal import failed
 from .base import Checkpoint, FileEntry
+
+_Mark = tuple[int, int, int, int]
 
 
 class LocalCheckpoint(Checkpoint):
@@ -23,6 +26,7 @@ class LocalCheckpoint(Checkpoint):
         self.model_id = model_id or f"local/{_id_part(folder.resolve().name)}"
         self.revision = None
         self._buffer = bytearray()
+        self._marks: dict[str, _Mark] = {}
 
     @property
     def place(self) -> str:
@@ -32,8 +36,12 @@ class LocalCheckpoint(Checkpoint):
     @cached_property
     def entries(self) -> dict[str, FileEntry]:
         """Regular files in the folder."""
-        files = sorted(p for p in self.folder.iterdir() if p.is_file())
-        return {p.name: FileEntry(p.name, p.stat().st_size) for p in files}
+        try:
+            found = {p.name: p.stat() for p in sorted(self.folder.iterdir()) if p.is_file()}
+        except OSError as error:
+            raise failed(f"{self.folder}: {error.strerror}; may it be read?") from None
+        self._marks = {name: _mark(stat) for name, stat in found.items()}
+        return {name: FileEntry(name, stat.st_size) for name, stat in found.items()}
 
     def read_range(self, path: str, start: int, end: int) -> memoryview:
         """Read exactly [start, end) into a buffer that is used again: fresh pages cost more than the reading."""
@@ -41,14 +49,29 @@ class LocalCheckpoint(Checkpoint):
             self._buffer = bytearray(end - start)
         view = memoryview(self._buffer)[: end - start]
         try:
-            with open(self.folder / path, "rb", buffering=0) as file:
-                got = _fill(file.fileno(), start, view)
+            got = self._read(path, start, view)
         except OSError as error:
-            raise failed(f"{self.folder / path}: {error.strerror}") from None
-        if got != end - start:
-            raise corrupt(f"{self.folder / path}: ends at byte {start + got}, expected {end}; it changed or is cut")
+            raise failed(f"{self.folder / path}: {error.strerror}; may it be read?") from None
         self.meter.bytes += got
+        if got != end - start:
+            raise failed(f"{self.folder / path}: ends at byte {start + got}, expected {end}; it changed, scan it again")
         return view
+
+    def _read(self, path: str, start: int, view: memoryview) -> int:
+        # Without O_NONBLOCK a pipe that took the file's place would hold the scan for ever.
+        fd = os.open(self.folder / path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            now = os.fstat(fd)
+            if not S_ISREG(now.st_mode) or self._marks.get(path, _mark(now)) != _mark(now):
+                raise failed(f"{self.folder / path}: changed since the scan began; scan it again")
+            return _fill(fd, start, view)
+        finally:
+            os.close(fd)
+
+
+def _mark(stat: os.stat_result) -> _Mark:
+    """What differs once a file was replaced or written to."""
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _fill(fd: int, start: int, view: memoryview) -> int:
@@ -63,5 +86,7 @@ def _fill(fd: int, start: int, view: memoryview) -> int:
 
 
 def _id_part(name: str) -> str:
-    cleaned = re.sub(r"-{2,}|\.{2,}", "-", re.sub(r"[^A-Za-z0-9._-]", "-", name)).strip("-.")
-    return cleaned[:96] or "checkpoint"
+    """A folder's name as the Hub would allow it for a model."""
+    cleaned = re.sub(r"[^A-Za-z0-9_]+", lambda run: run[0] if run[0] in (".", "-") else "-", name)
+    cleaned = re.sub(r"\.git$", "-git", cleaned.strip("-.")[:96].strip("-."))
+    return cleaned or "checkpoint"

@@ -82,8 +82,11 @@ class Ablator:
         return _clone(self.sets[earlier] if earlier else self.baseline)
 
     def _wanted(self) -> list[PlaceSet]:
+        """The first scalars alone, every group, and each channel so far: a later layer may add to it."""
         alone = [frozenset([f.place]) for f in self._finds[: self.singles]]
-        return list(dict.fromkeys([*alone, *groups_of(self._finds).values()]))
+        rows = dict.fromkeys(f.place.row for f in self._finds if f.role in PEELED)
+        channels = [frozenset(f.place for f in self._finds if f.place.row == r and f.role in PEELED) for r in rows]
+        return list(dict.fromkeys([*alone, *groups_of(self._finds).values(), *channels]))
 
     def _new_controls(self, number: int, sites: list[Site], new: list[Find]) -> list[Place]:
         """The largest |W| outside the finds, of each matrix in which something new was found."""

@@ -89,10 +89,12 @@ class Tokens:
 
 def load_tokenizer(folder: Path, place: str) -> Tokens:
     """The tokenizer in a folder that holds no code; raise a Refusal if there is none."""
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+    # AutoTokenizer rebuilds some tokenizers (Qwen2's) from their class, without the pipeline tokenizer.json states.
+    kind = PreTrainedTokenizerFast if (folder / "tokenizer.json").exists() else AutoTokenizer
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        tokenizer = kind.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         first = tokenizer("x").input_ids
     except Exception as error:
         raise failed(f"{place}: no usable tokenizer ({type(error).__name__}: {str(error)[:200]})") from None

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from ..refusal import failed
 from .lockstep import Batch, logits
 
 CHUNK = 64
@@ -39,7 +40,10 @@ def measure(
     streams: list[Tensor],
     stopwords: Tensor,
 ) -> list[Figures]:
-    """Figures of each stream (B, T, D) against the baseline on a batch of token ids (B, T). `stopwords`: token ids."""
+    """Figures of each stream (B, T, D) against the baseline on a batch of token ids (B, T). `stopwords`: token ids.
+
+    Raise a Refusal if the baseline's logits are not finite.
+    """
     windows, length = batch.ids.shape
     sums = [Figures(windows * (length - 1), [0.0] * windows, [0.0] * windows, 0.0, 0, 0.0, 0.0, True) for _ in streams]
     for window in range(windows):
@@ -48,6 +52,8 @@ def measure(
             keep = torch.arange(start, min(start + CHUNK, length - 1), device=batch.ids.device)
             target = one.ids[0, keep + 1]
             base = _log_probabilities(model, layers, one, baseline[window : window + 1], keep)
+            if not bool(base.isfinite().all()):
+                raise failed("the unmodified model gives NaN or infinite logits: the weights or the sizes are damaged")
             for figures, stream in zip(sums, streams, strict=True):
                 changed = _log_probabilities(model, layers, one, stream[window : window + 1], keep)
                 _add(figures, window, base, changed, target, stopwords)

@@ -139,7 +139,7 @@ class Peeler:
     def _find(self, stream: Stream, number: int, sites: list[Site], explained: Explained, product: Product) -> None:
         place = Place(number, product.site, product.expert, product.row, product.col)
         old = stream.finds.get(place)
-        if old is not None and (old.share >= product.share or explained.change.role not in PEELED):
+        if old is not None and _rank(old.role, old.share) >= _rank(explained.change.role, product.share):
             return
         weight = sites[place.site].matrix(place.expert)
         stream.finds[place] = Find(
@@ -155,15 +155,34 @@ class Peeler:
         )
 
     def _probe_norm(self, number: int, layer: nn.Module, sites: list[Site]) -> None:
-        """Measure whether a norm stands behind the write: clear one row, see whether other channels move."""
-        before = self.streams[0].residual
+        """Measure whether a norm stands behind the write: raise one row, see whether other channels move."""
+        before, site = self.streams[0].residual, sites[0]
         with _watching(sites):
             after = advance(layer, number, self.batch, before)
-        row = int((after - before).abs().flatten(0, -2).amax(0).argmax())
-        with sites[0].clear_row(row):
+        row = int(site.matrix(site.experts()[0]).norm(dim=1).argmax())
+        with _raised(site, row):
             moved = (after - advance(layer, number, self.batch, before)).abs().flatten(0, -2).amax(0)
         others = torch.cat([moved[:row], moved[row + 1 :]])
         self.post_norm = bool(moved[row] > 0) and float(others.amax() / moved[row]) > c.POST_NORM
+
+
+def _rank(role: Role, share: float) -> tuple[bool, float]:
+    """What a scalar is known for: what it makes before what it removes, then the larger share."""
+    return role in PEELED, share
+
+
+@contextmanager
+def _raised(site: Site, row: int, factor: float = 1e4) -> Iterator[None]:
+    """Multiply row `row` of every expert that was reached, so that a norm behind it is filled by this one channel."""
+    views = [site.matrix(expert)[row] for expert in site.experts()]
+    kept = [view.clone() for view in views]
+    for view in views:
+        view.mul_(factor)
+    try:
+        yield
+    finally:
+        for view, old in zip(views, kept, strict=True):
+            view.copy_(old)
 
 
 def _profile(number: int, sites: list[Site], after: Tensor) -> LayerSeen:

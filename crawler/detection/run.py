@@ -72,7 +72,7 @@ def run(checkpoint: Checkpoint, options: Options, progress: Progress | None = No
     weights = Weights(skeleton, checkpoint, options.device)
     findings = _prepare(skeleton, weights, tokens, options)
     _layers(findings, weights, progress or _silent)
-    if findings.ablator is not None and findings.ablator.sets:
+    if findings.ablator is not None:
         _measure(findings, weights, progress or _silent)
     findings.seconds = time.monotonic() - started
     return findings

@@ -1,0 +1,309 @@
+"""The crawler against the loopback Hub: outcomes in the log, plan before reading, resume, faults, interruption."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi
+from safetensors.numpy import load_file
+
+from swindex.crawler import crawling
+from swindex.crawler.crawling import CrawlOptions, CrawlReport
+from swindex.crawler.detection.run import Options
+from swindex.crawler.hub.discover import Query, discover
+from swindex.crawler.planning import Plan
+from swindex.index import database
+from swindex.index.check import check
+from swindex.index.store import Index
+from swindex.schema.errors import SwindexError, UsageError
+
+from .hub import Hub
+
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
+SWINDEX = str(Path(sys.executable).parent / "swindex")
+QUICK = CrawlOptions(author="demo", scan=Options(window=64))
+NO_MODEL_CLASS = b'{"model_type": "llama", "architectures": ["LlamaForCausalLM"]}'
+REMOTE_CODE = b'{"model_type": "x1", "architectures": ["XForCausalLM"], "auto_map": {"AutoModelForCausalLM": "m.X"}}'
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """A Hub on loopback."""
+    with Hub() as started:
+        yield started
+
+
+def crawl(models: list[str], hub: Hub, index: Path, options: CrawlOptions = QUICK) -> CrawlReport:
+    """Crawl that Hub."""
+    return crawling.crawl(models, index=index, options=options, api=HfApi(endpoint=hub.url))
+
+
+def plan(hub: Hub, index: Path, options: CrawlOptions = QUICK) -> Plan:
+    """Plan a crawl of that Hub."""
+    return crawling.plan([], index=index, options=options, api=HfApi(endpoint=hub.url))
+
+
+def small(hub: Hub) -> Hub:
+    """Three models: one with a super weight, one without, one that cannot be scanned."""
+    for name in ("stories260k-one", "aidreams260k", "relullama-260k"):
+        hub.add_folder(f"demo/{name}", CHECKPOINTS / name)
+    return hub
+
+
+def start(command: list[str], hub: Hub) -> "subprocess.Popen[str]":
+    """Start a command whose Hub is this one; its standard error can be read."""
+    environment = {**os.environ, "HF_ENDPOINT": hub.url}
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+
+
+def outcomes(report: CrawlReport) -> dict[str, str]:
+    return {a.model_id: a.outcome for a in report.attempts}
+
+
+def test_every_kind_of_model_becomes_an_outcome_in_the_log(hub: Hub, tmp_path: Path) -> None:
+    small(hub)
+    hub.add_folder("demo/gated", CHECKPOINTS / "stories260k", gated="manual")
+    text = {"tags": ["safetensors"], "pipeline_tag": "text-generation"}
+    hub.add("demo/pickle", {"config.json": NO_MODEL_CLASS, "pytorch_model.bin": b"x"}, **text)
+    hub.add("demo/remote", {"config.json": REMOTE_CODE, "model.safetensors": b"x" * 20}, **text)
+    weights = (CHECKPOINTS / "stories260k" / "model.safetensors").read_bytes()
+    hub.add("demo/corrupt", {"config.json": NO_MODEL_CLASS, "model.safetensors": weights[:-5]}, **text)
+
+    crawl([], hub, tmp_path)
+
+    index = Index(tmp_path)
+    assert {m: index.read(m).status.outcome for m in index.models()} == {
+        "demo/aidreams260k": "none_found",
+        "demo/corrupt": "corrupt",
+        "demo/gated": "gated",
+        "demo/pickle": "unsafe_format",
+        "demo/relullama-260k": "unsupported_architecture",
+        "demo/remote": "needs_remote_code",
+        "demo/stories260k-one": "found",
+    }
+
+
+def test_a_named_model_that_is_not_there_is_recorded_as_not_found(hub: Hub, tmp_path: Path) -> None:
+    crawl(["demo/missing"], hub, tmp_path)
+
+    scan = Index(tmp_path).read("demo/missing").scans[-1]
+    assert (scan.outcome, scan.reason is None) == ("not_found", False)
+
+
+def test_a_record_names_the_commit_that_was_read(hub: Hub, tmp_path: Path) -> None:
+    sha = small(hub).repo("demo/stories260k-one").head.sha
+
+    crawl(["demo/stories260k-one"], hub, tmp_path)
+
+    record = Index(tmp_path).read("demo/stories260k-one")
+    assert (record.model.revision, record.scans[-1].revision) == (sha, sha)
+
+
+def test_weights_come_from_the_pinned_commit_though_main_moves(hub: Hub, tmp_path: Path) -> None:
+    sha = small(hub).repo("demo/stories260k-one").head.sha
+    other = (CHECKPOINTS / "stories260k-pair" / "model.safetensors").read_bytes()
+    hub.fault("move_main", "/resolve/", repo="demo/stories260k-one", files={"model.safetensors": other}, nth=2)
+
+    crawl(["demo/stories260k-one"], hub, tmp_path)
+
+    record = Index(tmp_path).read("demo/stories260k-one")
+    assert (record.model.revision, [w.id for w in record.super_weights]) == (sha, ["L1.R67.C172"])
+
+
+def test_a_second_run_reads_no_file(hub: Hub, tmp_path: Path) -> None:
+    small(hub)
+    crawl([], hub, tmp_path)
+    hub.log.reset()
+
+    report = crawl([], hub, tmp_path)
+
+    assert (set(outcomes(report).values()), hub.log.count("/resolve/")) == ({"skipped"}, 0)
+
+
+def test_a_new_commit_is_scanned_again_as_a_new_version(hub: Hub, tmp_path: Path) -> None:
+    small(hub)
+    crawl(["demo/stories260k-one"], hub, tmp_path)
+    hub.add_folder("demo/stories260k-one", CHECKPOINTS / "stories260k-pair")
+
+    crawl(["demo/stories260k-one"], hub, tmp_path)
+
+    history = Index(tmp_path).history("demo/stories260k-one")
+    assert [len(r.super_weights) for r in history] == [1, 2]
+
+
+def test_the_plan_reads_no_weights_and_writes_nothing(hub: Hub, tmp_path: Path) -> None:
+    small(hub)
+
+    made = plan(hub, tmp_path / "index")
+
+    assert (len(made.scans), hub.log.count("/resolve/"), (tmp_path / "index").exists()) == (3, 0, False)
+
+
+def test_the_plan_says_why_a_model_is_skipped(hub: Hub, tmp_path: Path) -> None:
+    small(hub)
+    crawl(["demo/aidreams260k"], hub, tmp_path)
+
+    made = plan(hub, tmp_path, CrawlOptions(author="demo", max_bytes=1_000_000))
+
+    tensors = load_file(CHECKPOINTS / "stories260k-one" / "model.safetensors")
+    parameters = sum(t.size for t in tensors.values())
+    assert {r.model_id: (r.action, r.reason) for r in made.rows} == {
+        "demo/aidreams260k": ("skip", "already scanned at this commit: none_found"),
+        "demo/relullama-260k": ("scan", "not in the index"),
+        "demo/stories260k-one": ("skip", f"{4 * parameters} bytes, more than --max-bytes 1000000"),
+    }
+
+
+def test_a_model_that_is_too_large_for_the_run_is_not_read(hub: Hub, tmp_path: Path) -> None:
+    small(hub)
+
+    report = crawl(["demo/stories260k-one"], hub, tmp_path, CrawlOptions(max_bytes=1_000_000))
+
+    assert (outcomes(report), hub.log.count("/resolve/")) == ({"demo/stories260k-one": "skipped"}, 0)
+
+
+def test_a_lasting_refusal_is_tried_again_only_when_asked(hub: Hub, tmp_path: Path) -> None:
+    small(hub)
+    model = ["demo/relullama-260k"]
+    crawl(model, hub, tmp_path)
+
+    again = crawl(model, hub, tmp_path)
+    asked = crawl(model, hub, tmp_path, CrawlOptions(retry_failed=True))
+
+    assert [outcomes(r)[model[0]] for r in (again, asked)] == ["skipped", "unsupported_architecture"]
+
+
+def test_an_outage_is_a_failed_scan_and_a_later_run_mends_it(hub: Hub, tmp_path: Path) -> None:
+    small(hub)
+    model = ["demo/stories260k-one"]
+    hub.fault("ignore_range", "/resolve/.*model.safetensors")
+    broken = crawl(model, hub, tmp_path)
+    hub.clear()
+
+    mended = crawl(model, hub, tmp_path)
+
+    assert [outcomes(r)[model[0]] for r in (broken, mended)] == ["failed", "found"]
+
+
+def test_faults_that_pass_give_the_same_record_as_none(hub: Hub, tmp_path: Path) -> None:
+    small(hub)
+    model = ["demo/stories260k-one"]
+    crawl(model, hub, tmp_path / "clean")
+    hub.fault("status", "/resolve/", status=429, reset=0, times=1)
+    hub.fault("status", "/resolve/", status=503, nth=4)
+    hub.fault("truncate", "/resolve/.*safetensors", method="GET", keep=5, nth=3)
+    hub.fault("cut", "/resolve/.*safetensors", method="GET", after=1000, nth=5)
+
+    crawl(model, hub, tmp_path / "faulty")
+
+    clean, faulty = (Index(tmp_path / n).read(model[0]) for n in ("clean", "faulty"))
+    assert (faulty.super_weights, faulty.effects, faulty.status) == (clean.super_weights, clean.effects, clean.status)
+
+
+def test_discovery_asks_the_hub_for_what_the_options_say(hub: Hub) -> None:
+    small(hub)
+    hub.add_folder("other/aidreams260k", CHECKPOINTS / "aidreams260k", downloads=9)
+
+    found = [t.model_id for t in discover(Query(search="aidreams", sort="downloads", limit=1), HfApi(endpoint=hub.url))]
+
+    assert found == ["other/aidreams260k"]
+
+
+def test_discovery_walks_all_pages(hub: Hub) -> None:
+    hub.state.page_size = 2
+    small(hub)
+
+    assert len(list(discover(Query(), HfApi(endpoint=hub.url)))) == 3
+
+
+def test_a_sort_key_that_the_hub_does_not_know_is_wrong_usage(hub: Hub) -> None:
+    with pytest.raises(UsageError, match="sorts by"):
+        list(discover(Query(sort="size"), HfApi(endpoint=hub.url)))
+
+
+def test_a_listing_that_fails_is_an_error_and_not_an_empty_crawl(hub: Hub, tmp_path: Path) -> None:
+    hub.fault("status", "/api/models", status=400)
+
+    with pytest.raises(SwindexError, match="the listing failed"):
+        crawl([], hub, tmp_path)
+
+
+def test_a_malformed_id_is_wrong_usage_before_anything_is_asked(hub: Hub, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        crawl(["demo/aidreams260k", "../etc"], hub, tmp_path)
+
+    assert len(hub.log) == 0
+
+
+def test_the_database_holds_what_the_log_holds_after_a_crawl(hub: Hub, tmp_path: Path) -> None:
+    small(hub)
+    crawl([], hub, tmp_path)
+
+    assert database.verify(Index(tmp_path)) == []
+
+
+def test_a_killed_crawl_goes_on_where_it_stopped(hub: Hub, tmp_path: Path) -> None:
+    small(hub)
+    hub.fault("slow", "stories260k-one/resolve/.*safetensors", delay=0.2, piece=4096)
+    command = [SWINDEX, "crawl", "demo/aidreams260k", "demo/stories260k-one", "--index", str(tmp_path)]
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "HF_ENDPOINT": hub.url},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stderr is not None
+    first = process.stderr.readline()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    hub.clear()
+
+    report = crawl(["demo/aidreams260k", "demo/stories260k-one"], hub, tmp_path)
+
+    assert (first.split()[1:], outcomes(report)) == (
+        ["demo/aidreams260k", "none_found"],
+        {"demo/aidreams260k": "skipped", "demo/stories260k-one": "found"},
+    )
+    assert [f for f in check(Index(tmp_path)) if f.severity == "error"] == []
+
+
+def test_control_c_keeps_what_was_appended_and_exits_130(hub: Hub, tmp_path: Path) -> None:
+    small(hub)
+    hub.fault("slow", "stories260k-one/resolve/.*safetensors", delay=0.2, piece=4096)
+    command = [SWINDEX, "crawl", "demo/aidreams260k", "demo/stories260k-one", "--index", str(tmp_path)]
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "HF_ENDPOINT": hub.url},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stderr is not None
+    process.stderr.readline()
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    last = process.stderr.read()
+
+    assert (process.wait(), list(Index(tmp_path).models()), database.verify(Index(tmp_path))) == (
+        130,
+        ["demo/aidreams260k"],
+        [],
+    )
+    assert last.strip() == "swindex: interrupted"
+
+
+def test_crawl_prints_one_json_document(hub: Hub, tmp_path: Path) -> None:
+    small(hub)
+    command = [SWINDEX, "crawl", "demo/relullama-260k", "--index", str(tmp_path), "--json"]
+
+    done = subprocess.run(command, env={**os.environ, "HF_ENDPOINT": hub.url}, capture_output=True, text=True)
+
+    printed = json.loads(done.stdout)
+    assert (done.returncode, printed["outcomes"], printed["appended"]) == (0, {"unsupported_architecture": 1}, 1)

@@ -1,0 +1,68 @@
+"""What an editable install hides: the package list, the direction of imports, generated files."""
+
+import hashlib
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_every_folder_of_code_is_in_the_package_list() -> None:
+    folders = [
+        p.parent.relative_to(ROOT)
+        for n in ("schema", "index", "crawler", "api")
+        for p in (ROOT / n).rglob("__init__.py")
+    ]
+    found = {"swindex", *(".".join(["swindex", *f.parts]) for f in folders)}
+
+    assert found == set(PROJECT["tool"]["setuptools"]["packages"])
+
+
+def test_no_other_module_stands_at_the_root() -> None:
+    assert [p.name for p in ROOT.glob("*.py")] == ["__init__.py"]
+
+
+def test_the_version_is_said_once() -> None:
+    stated = re.search(r'__version__ = "(.+)"', (ROOT / "__init__.py").read_text())
+
+    assert stated is not None
+    assert stated[1] == PROJECT["project"]["version"]
+
+
+def test_what_is_pinned_includes_every_direct_dependency() -> None:
+    pinned = {
+        re.split("==", line)[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().split()
+    }
+    extras = PROJECT["project"]["optional-dependencies"]["crawl"]
+    wanted = [*PROJECT["project"]["dependencies"], *extras, *PROJECT["dependency-groups"]["dev"]]
+    names = {re.match(r"[A-Za-z0-9_-]+", w)[0].lower().replace("_", "-") for w in wanted}  # type: ignore[index]
+
+    assert names - pinned == set()
+
+
+def test_the_shipped_texts_are_those_of_their_provenance() -> None:
+    import hashlib
+
+    texts = ROOT / "crawler" / "texts"
+    stated = dict(
+        reversed(line.split()) for line in (texts / "PROVENANCE.md").read_text().splitlines() if line[:4] == "    "
+    )
+
+    assert {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in texts.glob("*.txt")} == stated
+
+
+def test_the_light_commands_need_no_crawl_extra() -> None:
+    program = (
+        "import sys\n"
+        "for name in ('torch', 'transformers', 'accelerate', 'safetensors'): sys.modules[name] = None\n"
+        "from swindex.api.main import main\n"
+        "sys.exit(main(['verify', 'demo/x', '--checkpoint', '/nowhere']) or main(['search', 'olmo']))\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr.count("Traceback"), "is not in the index" in done.stderr) == (1, 0, True)
