@@ -170,7 +170,8 @@ class _Verdicts:
             effect = min(self.measured[key], key=lambda e: math.inf if e.delta_nll is None else e.delta_nll)
             return effect.ppl_before, effect.ppl_after
         if key in self.reported:
-            found = self.reported[key][0][1]
+            verdict = rules.weakest([v for v, _ in self.reported[key]])
+            found = next(o for v, o in self.reported[key] if v is verdict)
             return found.ppl_before, found.ppl_after
         return None, None
 

@@ -45,7 +45,6 @@ def test_what_is_pinned_includes_every_direct_dependency() -> None:
 
 
 def test_the_shipped_texts_are_those_of_their_provenance() -> None:
-    import hashlib
 
     texts = ROOT / "crawler" / "texts"
     stated = dict(

@@ -148,7 +148,7 @@ def _members(layer: Any, kept: Any, token: int, row: int) -> list[tuple[int | No
     else:
         x = _flat(args[0])[token] * _matrix(layer, None)[row].double().numpy()
         products = [(p, None, k) for k, p in enumerate(x.tolist())]
-        bias = 0.0 if down.bias is None else float(down.bias[row])
+        bias = 0.0 if down.bias is None else float(down.bias.data[row])
     whole = sum(p for p, _, _ in products)
     if abs(bias) > 0.5 * abs(whole + bias):
         return []
