@@ -90,6 +90,12 @@ def _covered(scan: Json) -> list[str]:
     return [layers, f"{scan['experts_covered'] or 0} of {scan['experts']} experts"] if scan["experts"] else [layers]
 
 
+_UNPINNED = {
+    True: "a folder was scanned; verify tells whether another copy has the same bits.",
+    False: "no source says which; compare the values before you use them.",
+}
+
+
 def warnings(document: Json) -> list[str]:
     """What a reader must know before using the coordinates, most serious first."""
     record, base, weights, scan = (document[k] for k in ("record", "inherited_from", "super_weights", "scan"))
@@ -100,7 +106,7 @@ def warnings(document: Json) -> list[str]:
         at = f" at commit {base['revision'][:12]}" if base["revision"] else ""
         found.append(f"INHERITED from {base['id']}{at}: the weights below are of the base model, not checked here.")
     if weights and not (base or document["model"])["revision"]:
-        found.append("Not pinned to a commit: no source says which; compare the values before you use them.")
+        found.append(f"Not pinned to a commit: {_UNPINNED[any(w['bits'] for w in weights)]}")
     if weights and not any(w["bits"] for w in weights):
         found.append("Values are the sources' own: swindex has not read the checkpoint.")
     if scan and scan["layers"] and 0 < scan["layers_covered"] < scan["layers"]:

@@ -4,7 +4,6 @@ A model is pinned to a commit once. What was appended stays, whatever happens la
 model that cannot be scanned becomes a scan outcome in the log; only the index's own failures stop a run.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -18,7 +17,8 @@ from ..index import database
 from ..index.store import Index
 from ..index.versions import with_scan
 from ..schema.errors import UsageError
-from ..schema.types import MODEL_ID, Outcome
+from ..schema.ids import is_model_id
+from ..schema.types import Outcome
 from .assemble import Result, now, refused
 from .checkpoint.hub import HubCheckpoint
 from .detection.run import Options, Progress
@@ -152,7 +152,7 @@ def _targets(models: list[str], options: CrawlOptions, api: HfApi) -> Iterator[T
     if not models:
         return discover(options.query, api)
     for target in named(models):
-        if not re.fullmatch(MODEL_ID, target.model_id):
+        if not is_model_id(target.model_id):
             raise UsageError(f"{target.model_id!r} is not a model id of the form org/name")
     return named(models)
 

@@ -5,7 +5,10 @@ A checkpoint that cannot be scanned gives a record whose scan says why; only wro
 
 import os
 import re
+from logging import CRITICAL
 from pathlib import Path
+
+import torch
 
 from ..schema.errors import UsageError
 from ..schema.record import Record
@@ -63,6 +66,7 @@ def scan(
     """Scan a folder or a Hub model and return its record (version 1, not in any index)."""
     quiet()
     options = options or Options()
+    _check_device(options.device)
     try:
         checkpoint = open_checkpoint(target, revision)
     except Refusal as refusal:
@@ -70,10 +74,17 @@ def scan(
     return scan_checkpoint(checkpoint, options, progress).record("swindex scan")
 
 
+def _check_device(name: str) -> None:
+    try:
+        torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"{name!r} is no device that torch knows; use cpu, cuda or cuda:N") from None
+
+
 def quiet() -> None:
     """Keep transformers' own notes off the terminal; ours say what matters."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from transformers.utils import logging
 
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.set_verbosity(CRITICAL)  # its errors are raised too, and name whole configs
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -6,27 +6,20 @@ A torn last line (no newline at its end, or not JSON) is dropped and reported; a
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..schema.errors import UsageError
+from ..schema.ids import is_model_id
 from .errors import DamagedLog, StoreError, os_reason
 from .files import FILES, Files, create, extend
 
 SUFFIX = ".jsonl"
-_PART = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
-_MODEL_ID = re.compile(rf"(?!.*(?:\.\.|--))(?!.*\.git\Z){_PART}/{_PART}")
 _TAIL = 64 * 1024
 """Bytes read first from the end of a log (most versions are shorter)."""
 
 
 # --- where a log lies ---
-
-
-def is_model_id(text: str) -> bool:
-    """Whether the text is a Hub id `org/name`, which is also a safe relative path."""
-    return isinstance(text, str) and _MODEL_ID.fullmatch(text) is not None
 
 
 def path_of(records: Path, model_id: str) -> Path:

@@ -4,18 +4,15 @@ Parts are frozen; on write they are strict and reject unknown fields. Names foll
 Knows nothing of how a part is stored.
 """
 
-import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-SCHEMA_VERSION = "1.0"
+from .ids import is_model_id
 
-_PART = r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
-MODEL_ID = rf"^(?!.*(\.\.|--)){_PART}/{_PART}$"
-_MODEL_ID = re.compile(MODEL_ID)
+SCHEMA_VERSION = "1.0"
 
 
 class Part(BaseModel):
@@ -25,7 +22,7 @@ class Part(BaseModel):
 
 
 def _model_id(text: str) -> str:
-    if not _MODEL_ID.fullmatch(text) or text.endswith(".git"):
+    if not is_model_id(text):
         raise ValueError("not a Hub id of the form org/name (letters, digits, . _ -; no '..' or '--')")
     return text
 

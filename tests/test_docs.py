@@ -16,7 +16,7 @@ README = (ROOT / "README.md").read_text()
 CHECKED = re.findall(r"<!-- checked: (.+?) -->\n((?:    .*\n|\n)+)", README)
 
 
-@pytest.mark.parametrize("command,block", CHECKED)
+@pytest.mark.parametrize(("command", "block"), CHECKED)
 def test_an_example_in_the_readme_begins_as_the_real_output_does(
     command: str, block: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,9 +78,11 @@ def _spot(place) -> tuple[int, int | None, int, int]:
 
 
 CASES = {
-    "pair": lambda folder: trained.repacked("llama", trained.PAIR, (172, 173), folder),
+    "pair-llama": lambda folder: trained.repacked("llama", trained.PAIR, (172, 173), folder),
     "siblings": lambda folder: trained.siblings(4, folder),
     "backup": trained.backup,
+    "chain": lambda folder: trained.backup(folder, last=3),
+    "two_experts": trained.two_experts,
     "remover": trained.remover,
     "transient": trained.transient,
 }
@@ -88,7 +90,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_trained_plants_too(case: str, tmp_path_factory) -> None:
-    scan = scanned(case, CASES[case], tmp_path_factory, windows=24, window=201)
+    scan = scanned(case, CASES[case], tmp_path_factory)
     expected = reference.rounds(scan.plant.folder, scan.findings.peeler.batch.ids)
     found = {(f.round, *_spot(f.place), str(f.role)) for f in scan.findings.peeler.finds.values()}
 
@@ -101,7 +103,7 @@ def test_the_trained_plants_too(case: str, tmp_path_factory) -> None:
 @pytest.fixture
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Scanned:
     """stories260k-pair as it is."""
-    return scanned("pair", CASES["pair"], tmp_path_factory, windows=24, window=201)
+    return scanned("pair-llama", CASES["pair-llama"], tmp_path_factory, windows=24, window=201)
 
 
 def figures(scan: Scanned) -> dict[str, tuple[float | None, ...]]:

@@ -24,6 +24,45 @@ __all__ = ["one_thread"]
 
 # A layer's tensors as published checkpoints name them, with their shapes for H = 48, F as planted.
 PUBLISHED = {
+    "cohere": {"model.layers.1.mlp.down_proj.weight": [48, 76], "model.layers.1.input_layernorm.weight": [48]},
+    "gemma2": {
+        "model.layers.1.mlp.down_proj.weight": [48, 80],
+        "model.layers.1.pre_feedforward_layernorm.weight": [48],
+        "model.layers.1.post_feedforward_layernorm.weight": [48],
+    },
+    "gemma3_text": {
+        "model.layers.1.mlp.down_proj.weight": [48, 92],
+        "model.layers.1.post_feedforward_layernorm.weight": [48],
+        "model.layers.1.self_attn.q_norm.weight": [12],
+    },
+    "glm": {"model.layers.1.mlp.down_proj.weight": [48, 72], "model.layers.1.mlp.gate_up_proj.weight": [144, 48]},
+    "granite": {"model.layers.1.mlp.down_proj.weight": [48, 84], "model.layers.1.mlp.up_proj.weight": [84, 48]},
+    "olmo3": {
+        "model.layers.1.mlp.down_proj.weight": [48, 76],
+        "model.layers.1.post_feedforward_layernorm.weight": [48],
+    },
+    "olmoe": {
+        "model.layers.1.mlp.experts.11.down_proj.weight": [48, 60],
+        "model.layers.1.mlp.experts.11.gate_proj.weight": [60, 48],
+        "model.layers.1.mlp.gate.weight": [12, 48],
+    },
+    "phi": {
+        "model.layers.1.mlp.fc2.weight": [48, 88],
+        "model.layers.1.mlp.fc2.bias": [48],
+        "model.layers.1.self_attn.dense.weight": [48, 48],
+    },
+    "qwen3_moe": {
+        "model.layers.1.mlp.experts.2.down_proj.weight": [48, 64],
+        "model.layers.1.mlp.experts.2.up_proj.weight": [64, 48],
+        "model.layers.1.mlp.gate.weight": [12, 48],
+    },
+    "smollm3": {"model.layers.1.mlp.down_proj.weight": [48, 68], "model.layers.1.mlp.gate_proj.weight": [68, 48]},
+    "stablelm": {"model.layers.1.mlp.down_proj.weight": [48, 64], "model.layers.1.input_layernorm.bias": [48]},
+    "starcoder2": {
+        "model.layers.1.mlp.c_proj.weight": [48, 96],
+        "model.layers.1.mlp.c_fc.weight": [96, 48],
+        "model.layers.1.mlp.c_proj.bias": [48],
+    },
     "gemma": {"model.layers.1.mlp.down_proj.weight": [48, 80], "model.layers.1.self_attn.k_proj.weight": [12, 48]},
     "gpt2": {
         "transformer.h.1.mlp.c_proj.weight": [92, 48],
@@ -126,8 +165,8 @@ def test_every_layer_is_covered_and_the_rounds_end(family: Scanned) -> None:
     assert scan.rounds == len(family.plant.scalars)
 
 
-def test_only_olmo2_has_a_norm_behind_its_mlp(name: str, family: Scanned) -> None:
-    assert family.findings.peeler.post_norm is (name == "olmo2")
+def test_a_norm_behind_the_mlp_is_noticed_where_there_is_one(name: str, family: Scanned) -> None:
+    assert family.findings.peeler.post_norm is (name in {"olmo2", "olmo3", "gemma2", "gemma3_text"})
 
 
 def test_experts_that_no_token_reached_are_not_counted_as_covered(tmp_path_factory) -> None:

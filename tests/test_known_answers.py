@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors import safe_open
 
 from swindex.crawler.checkpoint.local import LocalCheckpoint
@@ -87,9 +88,15 @@ def test_the_pair_acts_only_together(records: dict[str, Record]) -> None:
     assert list(verdicts.values()) == [Verdict.INERT, Verdict.INERT, Verdict.CONFIRMED]
 
 
-def test_the_pair_splits_the_spike_as_its_weights_do(records: dict[str, Record]) -> None:
-    # Two neurons that fire alike share a spike as 5 : 4.667.. of a gate that is larger for the first: .59 / .41.
-    assert [w.share for w in records["stories260k-pair"].super_weights] == pytest.approx([0.59, 0.41], abs=5e-3)
+def test_the_pair_splits_the_spike_as_its_products_do(records: dict[str, Record]) -> None:
+    model = disk.plain(disk.CHECKPOINTS / "stories260k-pair")
+    down, kept = model.model.layers[1].mlp.down_proj, []
+    down.register_forward_hook(lambda _module, args, _output: kept.append(args[0][0, 0]))
+    disk.plain_logits(model, torch.tensor([[disk.BOS]]))
+    products = kept[0] * down.weight.data[67]
+
+    expected = [float(products[t["col"]] / products.sum()) for t in truth("stories260k-pair")]
+    assert [w.share for w in records["stories260k-pair"].super_weights] == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_pair_is_one_channel_group(records: dict[str, Record]) -> None:

@@ -27,6 +27,7 @@ from swindex.index.store import Appended, Index
 from swindex.index.versions import with_scan, withdraw
 from swindex.schema import JsonError, Model, Outcome, Record, RecordError, SwindexError, UsageError
 from swindex.schema.canonical import canonical_bytes, digest_of
+from swindex.schema.ids import is_model_id
 from swindex.schema.observation import Remark, Source, Stance
 from swindex.schema.types import SCANNED
 from swindex.schema.weight import Coordinates, GroupKind
@@ -122,7 +123,7 @@ def test_an_id_is_accepted_where_the_schema_accepts_it(text: str) -> None:
     except ValueError:
         accepted = False
 
-    assert log.is_model_id(text) == accepted
+    assert is_model_id(text) == accepted
 
 
 def test_a_log_is_found_in_any_case(index: Index) -> None:

@@ -16,5 +16,17 @@ FAMILIES = frozenset(
         "phi3",
         "qwen2",
         "qwen3",
+        "cohere",
+        "gemma2",
+        "gemma3_text",
+        "glm",
+        "granite",
+        "olmo3",
+        "olmoe",
+        "phi",
+        "qwen3_moe",
+        "smollm3",
+        "stablelm",
+        "starcoder2",
     }
 )

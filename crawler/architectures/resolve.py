@@ -28,7 +28,7 @@ def resolve(raw: dict[str, Any], place: str) -> tuple[PretrainedConfig, str]:
         raise unsupported(f"{place}: config.json names no model_type")
     class_name = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type)
     stated = _stated_class(raw)
-    if class_name is None or (stated is not None and stated != class_name):
+    if class_name is None or not {stated, _coded_class(raw)} <= {None, class_name}:
         raise _not_built_in(raw, place, model_type, stated)
     if model_type not in FAMILIES:
         raise unsupported(f"{place}: model_type {model_type!r} is not among the families the detector is proven on")
@@ -43,6 +43,12 @@ def resolve(raw: dict[str, Any], place: str) -> tuple[PretrainedConfig, str]:
 def _stated_class(raw: dict[str, Any]) -> str | None:
     names = raw.get("architectures")
     return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
+
+
+def _coded_class(raw: dict[str, Any]) -> str | None:
+    """The class of the repository's own code, if it brings some; often a copy of the one that transformers has."""
+    coded = raw["auto_map"].get("AutoModelForCausalLM") if isinstance(raw.get("auto_map"), dict) else None
+    return coded.rpartition(".")[2] if isinstance(coded, str) else None
 
 
 def _not_built_in(raw: dict[str, Any], place: str, model_type: str, stated: str | None) -> Refusal:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 # Paths inside a layer; only those that exist are used. Leaf names alone are not enough: attention has a c_proj too.
-DENSE = ("mlp.down_proj", "mlp.c_proj", "mlp.dense_4h_to_h")
+DENSE = ("mlp.down_proj", "mlp.c_proj", "mlp.dense_4h_to_h", "mlp.fc2")
 EXPERTS = ("mlp.experts",)
 
 

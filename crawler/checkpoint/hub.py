@@ -24,8 +24,9 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status, httpx
 
 from ...schema.errors import UsageError
+from ...schema.ids import is_model_id
 from ...schema.model import Relation
-from ...schema.types import MODEL_ID, Outcome
+from ...schema.types import Outcome
 from ..hub.retry import with_retries
 from ..refusal import Refusal, failed
 from .base import Checkpoint, FileEntry
@@ -207,11 +208,6 @@ class HubCheckpoint(Checkpoint):
 
 class _Garbled(Exception):
     """An answer that is not what was asked for."""
-
-
-def is_model_id(text: str) -> bool:
-    """Whether a text is a model id of the form org/name that a record may hold."""
-    return re.fullmatch(MODEL_ID, text) is not None and not text.endswith(".git")
 
 
 def _check_head(response: Any, entry: FileEntry, start: int, end: int) -> None:

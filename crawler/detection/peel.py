@@ -139,8 +139,8 @@ class Peeler:
     def _find(self, stream: Stream, number: int, sites: list[Site], explained: Explained, product: Product) -> None:
         place = Place(number, product.site, product.expert, product.row, product.col)
         old = stream.finds.get(place)
-        if old is not None and _rank(old.role, old.share) >= _rank(explained.change.role, product.share):
-            return
+        if old is not None and (old.role in PEELED or explained.change.role not in PEELED):
+            return  # changes come strongest first; what a scalar makes counts before what it removes
         weight = sites[place.site].matrix(place.expert)
         stream.finds[place] = Find(
             place=place,
@@ -164,11 +164,6 @@ class Peeler:
             moved = (after - advance(layer, number, self.batch, before)).abs().flatten(0, -2).amax(0)
         others = torch.cat([moved[:row], moved[row + 1 :]])
         self.post_norm = bool(moved[row] > 0) and float(others.amax() / moved[row]) > c.POST_NORM
-
-
-def _rank(role: Role, share: float) -> tuple[bool, float]:
-    """What a scalar is known for: what it makes before what it removes, then the larger share."""
-    return role in PEELED, share
 
 
 @contextmanager

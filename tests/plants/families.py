@@ -19,144 +19,17 @@ from transformers.pytorch_utils import Conv1D
 
 from . import Plant, Scalar
 from .disk import BOS, add_tokenizer, windows
+from .wiring import HEADS, WIDTH, ZERO, Gated, Glm, Gpt2, Mixture, NeoX, Phi, Phi3, Starcoder, rows
 
-WIDTH, LAYERS, VOCABULARY = 48, 5, 512
+LAYERS, VOCABULARY = 5, 512
 FIRST, BACKUP = 1, 2
 """Layers of the two planted scalars."""
 MASSIVE = 1000.0
+GAIN = {True: 45.0, False: 400.0}
+"""Of a norm behind the MLP at channel J, by whether the layer reads the residual without a norm."""
 NOISE = 1500.0
 
 
-def rows(module: nn.Module) -> Tensor:
-    """The (out, in) matrix of a Linear or Conv1D."""
-    weight: Tensor = module.weight.data  # type: ignore[assignment, union-attr]
-    return weight.T if isinstance(module, Conv1D) else weight
-
-
-class Gated:
-    """gate, up and down projections apart; q, k, v apart."""
-
-    def attention(self, layer: Any) -> nn.Module:
-        """The output projection."""
-        return layer.self_attn.o_proj
-
-    def values(self, layer: Any) -> Tensor:
-        """The rows (out, D) of the value projection."""
-        return rows(layer.self_attn.v_proj)
-
-    def downs(self, layer: Any) -> list[Tensor]:
-        """The (D, F) down projections, one per expert."""
-        return [rows(layer.mlp.down_proj)]
-
-    def fire(self, layer: Any, expert: int, col: int, channel: int) -> None:
-        """Make neuron `col` read `channel` alone."""
-        self._read_only(rows(layer.mlp.gate_proj)[col], channel)
-        self._read_only(rows(layer.mlp.up_proj)[col], channel)
-
-    @staticmethod
-    def _read_only(row: Tensor, channel: int, strength: float = 5.0) -> None:
-        row.zero_()
-        row[channel], row[ZERO] = strength, -strength
-
-    def biases(self, layer: Any) -> list[Tensor]:
-        """The biases (D,) that are added to the residual."""
-        return []
-
-
-class Phi3(Gated):
-    """gate and up fused, q, k and v fused."""
-
-    def values(self, layer: Any) -> Tensor:
-        """The last rows of the fused projection."""
-        attention = layer.self_attn
-        return rows(attention.qkv_proj)[-attention.num_key_value_heads * attention.head_dim :]
-
-    def fire(self, layer: Any, expert: int, col: int, channel: int) -> None:
-        """Rows `col` of both halves."""
-        fused = rows(layer.mlp.gate_up_proj)
-        for row in (col, fused.shape[0] // 2 + col):
-            self._read_only(fused[row], channel)
-
-
-class Mixture(Gated):
-    """Fused experts; the router sends the token with B to the planted expert."""
-
-    def downs(self, layer: Any) -> list[Tensor]:
-        """(E, D, F) as a list."""
-        return list(layer.mlp.experts.down_proj.data)
-
-    def fire(self, layer: Any, expert: int, col: int, channel: int) -> None:
-        """One expert's neuron, and the way to it."""
-        fused = layer.mlp.experts.gate_up_proj.data[expert]
-        for row in (col, fused.shape[0] // 2 + col):
-            self._read_only(fused[row], channel)
-        layer.mlp.gate.weight.data[expert, channel] = 2.0
-
-
-class Biased(Gated):
-    """A plain MLP with biases: the neuron's own bias keeps it silent elsewhere."""
-
-    def fire(self, layer: Any, expert: int, col: int, channel: int) -> None:
-        """Far below zero unless B is large."""
-        up = self.up(layer)
-        self._read_only(rows(up)[col], channel, 10.0)
-        up.bias.data[col] = -15.0
-
-    def up(self, layer: Any) -> Any:
-        """The up projection."""
-        raise NotImplementedError
-
-
-class Gpt2(Biased):
-    """Conv1D, fused q, k, v."""
-
-    def attention(self, layer: Any) -> nn.Module:
-        """Its c_proj."""
-        return layer.attn.c_proj
-
-    def values(self, layer: Any) -> Tensor:
-        """The last third."""
-        return rows(layer.attn.c_attn)[2 * WIDTH :]
-
-    def downs(self, layer: Any) -> list[Tensor]:
-        """The other c_proj."""
-        return [rows(layer.mlp.c_proj)]
-
-    def up(self, layer: Any) -> Any:
-        """c_fc."""
-        return layer.mlp.c_fc
-
-    def biases(self, layer: Any) -> list[Tensor]:
-        """Of both projections."""
-        return [layer.attn.c_proj.bias.data, layer.mlp.c_proj.bias.data]
-
-
-class NeoX(Biased):
-    """q, k, v fused head by head."""
-
-    def attention(self, layer: Any) -> nn.Module:
-        """dense."""
-        return layer.attention.dense
-
-    def values(self, layer: Any) -> Tensor:
-        """A view (heads, head size, D) of the value rows."""
-        fused = rows(layer.attention.query_key_value)
-        return fused.view(HEADS, 3, WIDTH // HEADS, WIDTH)[:, 2]
-
-    def downs(self, layer: Any) -> list[Tensor]:
-        """dense_4h_to_h."""
-        return [rows(layer.mlp.dense_4h_to_h)]
-
-    def up(self, layer: Any) -> Any:
-        """dense_h_to_4h."""
-        return layer.mlp.dense_h_to_4h
-
-    def biases(self, layer: Any) -> list[Tensor]:
-        """Of both projections."""
-        return [layer.attention.dense.bias.data, layer.mlp.dense_4h_to_h.bias.data]
-
-
-HEADS = 4
 SIZES = {
     "vocab_size": VOCABULARY,
     "hidden_size": WIDTH,
@@ -188,11 +61,14 @@ class Family:
     dtype: torch.dtype = torch.float32
     transposed: bool = False
     post_norm: bool = False
+    no_input_norm: bool = False
     gain: float = 1.0
     """What a norm's weight is around."""
 
 
 DOWN = "model.layers.{layer}.mlp.down_proj.weight"
+EXPERT = "model.layers.{layer}.mlp.experts.{expert}.down_proj.weight"
+POST: dict[str, Any] = {"post_norm": True, "no_input_norm": True}
 TABLE = {
     "gemma": Family(
         "GemmaForCausalLM", Gated(), DOWN, 80, 11, (33, 62), config={"head_dim": 12, "num_key_value_heads": 1}, gain=0.0
@@ -212,17 +88,54 @@ TABLE = {
         56, 19, (50, 3), experts=(10, 2), config={**GROUPED, "num_local_experts": 12, "num_experts_per_tok": 2},
     ),
     "olmo": Family("OlmoForCausalLM", Gated(), DOWN, 72, 41, (13, 14), config=GROUPED, sign=-1),
-    "olmo2": Family("Olmo2ForCausalLM", Gated(), DOWN, 80, 8, (60, 61), config=GROUPED, post_norm=True),
+    "olmo2": Family("Olmo2ForCausalLM", Gated(), DOWN, 80, 8, (60, 61), config=GROUPED, **POST),
     "phi3": Family("Phi3ForCausalLM", Phi3(), DOWN, 64, 31, (2, 63), config=GROUPED),
     "qwen2": Family("Qwen2ForCausalLM", Gated(), DOWN, 88, 44, (20, 21), config=GROUPED),
     "qwen3": Family(
         "Qwen3ForCausalLM", Gated(), DOWN, 68, 3, (9, 67),
         config={**GROUPED, "head_dim": 16, "tie_word_embeddings": True}, sign=-1,
     ),
+    "cohere": Family(
+        "CohereForCausalLM", Gated(), DOWN, 76, 12, (5, 6), config={**GROUPED, "pad_token_id": 0, "logit_scale": 1.0}
+    ),
+    "gemma2": Family(
+        "Gemma2ForCausalLM", Gated(), DOWN, 80, 21, (44, 45), sign=-1, post_norm=True, gain=0.0,
+        config={**GROUPED, "head_dim": 12, "query_pre_attn_scalar": 12, "sliding_window": 64},
+    ),
+    "gemma3_text": Family(
+        "Gemma3ForCausalLM", Gated(), DOWN, 92, 2, (90, 91), post_norm=True, gain=0.0,
+        config={**GROUPED, "head_dim": 12, "query_pre_attn_scalar": 12, "sliding_window": 64},
+    ),
+    "glm": Family("GlmForCausalLM", Glm(), DOWN, 72, 40, (1, 71), config={**GROUPED, "head_dim": 12}, sign=-1),
+    "granite": Family(
+        "GraniteForCausalLM", Gated(), DOWN, 84, 16, (17, 18),
+        config={**GROUPED, "residual_multiplier": 0.22, "embedding_multiplier": 2.0, "attention_multiplier": 0.2},
+    ),
+    "olmo3": Family(
+        "Olmo3ForCausalLM", Gated(), DOWN, 76, 33, (8, 9), config={**GROUPED, "sliding_window": 64}, sign=-1,
+        **POST,
+    ),
+    "olmoe": Family(
+        "OlmoeForCausalLM", Mixture(), EXPERT, 60, 27, (59, 0), experts=(11, 7),
+        config={**GROUPED, "num_experts": 12, "num_experts_per_tok": 4},
+    ),
+    "phi": Family("PhiForCausalLM", Phi(), "model.layers.{layer}.mlp.fc2.weight", 88, 6, (30, 31), sign=-1),
+    "qwen3_moe": Family(
+        "Qwen3MoeForCausalLM", Mixture(), EXPERT, 64, 36, (10, 11), experts=(2, 10), sign=-1,
+        config={
+            **GROUPED, "head_dim": 12, "num_experts": 12, "num_experts_per_tok": 3, "moe_intermediate_size": 64,
+            "intermediate_size": 90, "norm_topk_prob": True,
+        },
+    ),
+    "smollm3": Family("SmolLM3ForCausalLM", Gated(), DOWN, 68, 45, (60, 61), config=GROUPED),
+    "stablelm": Family(
+        "StableLmForCausalLM", Gated(), DOWN, 64, 18, (22, 23), config={**GROUPED, "partial_rotary_factor": 0.5}
+    ),
+    "starcoder2": Family(
+        "Starcoder2ForCausalLM", Starcoder(), "model.layers.{layer}.mlp.c_proj.weight", 96, 38, (95, 94), config=GROUPED
+    ),
 }  # fmt: skip
 INDICATOR = 29
-ZERO = 46
-"""A channel that nothing writes: what a LayerNorm shows there is minus the mean."""
 TRAINING = (4, 101)
 """Windows and length that the head is trained on, and effects are measured on."""
 
@@ -252,7 +165,7 @@ def _scalars(family: Family) -> list[Scalar]:
 
 def _random(family: Family) -> PreTrainedModel:
     cls = getattr(transformers, family.cls)
-    intermediate = {} if "n_inner" in family.config else {"intermediate_size": family.width}
+    intermediate = {} if "n_inner" in family.config else {"intermediate_size": family.width}  # GPT-2 has another name
     config = cls.config_class(**{**SIZES, **intermediate, **family.config})
     model: PreTrainedModel = cls(config).eval()
     for name, parameter in model.named_parameters():
@@ -286,6 +199,9 @@ def _silence(family: Family, model: PreTrainedModel) -> None:
                 bias[channel] = 0
         for embedding in _embeddings(model):
             embedding[:, channel] = 0
+    for parameter in model.parameters():
+        if parameter.shape == (WIDTH,):
+            parameter.data[ZERO] = parameter.data[INDICATOR]  # norms must show both alike
     _embeddings(model)[0][BOS, INDICATOR] = 5.0
 
 
@@ -305,7 +221,9 @@ def _plant(family: Family, model: PreTrainedModel) -> None:
         if number > (FIRST if family.post_norm else BACKUP):
             values = wiring.values(layer)
             values[..., INDICATOR] = NOISE * torch.randn(values.shape[:-1]) / WIDTH**0.5
-    if family.post_norm:
+            if family.post_norm and not family.no_input_norm:
+                layer.post_attention_layernorm.weight.data += 4.0  # let what attention reads count
+    if family.no_input_norm:
         _cancel(family, model)
 
 
@@ -316,7 +234,7 @@ def _calibrate(family: Family, model: PreTrainedModel, scalar: Scalar) -> None:
     written = float(_residuals(model)[scalar.layer + 1][0, 0, scalar.row])
     matrix[scalar.row, scalar.col] = family.sign * MASSIVE / written
     if family.post_norm:
-        layers_of(model)[scalar.layer].post_feedforward_layernorm.weight.data[scalar.row] = 45.0
+        layers_of(model)[scalar.layer].post_feedforward_layernorm.weight.data[scalar.row] = GAIN[family.no_input_norm]
         matrix[scalar.row, scalar.col] = family.sign * 50.0 * abs(float(matrix[scalar.row, scalar.col])) / MASSIVE
 
 

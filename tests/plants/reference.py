@@ -50,7 +50,7 @@ def rounds(folder: Path, ids: Tensor, most: int = 4) -> list[dict[Spot, str]]:
 
 
 def _down(layer: Any) -> Any:
-    for name in ("down_proj", "c_proj", "dense_4h_to_h"):
+    for name in ("down_proj", "c_proj", "dense_4h_to_h", "fc2"):
         if hasattr(layer.mlp, name):
             return getattr(layer.mlp, name)
     return layer.mlp.experts
@@ -75,12 +75,12 @@ def _one_round(model: Any, ids: Tensor) -> dict[Spot, str]:
         model(input_ids=ids, use_cache=False)
     for hook in hooks:
         hook.remove()
-    found: dict[Spot, tuple[bool, float, str]] = {}
+    found: dict[Spot, str] = {}
     for number, layer in enumerate(layers_of(model)):
-        for spot, role, share in _layer_finds(number, layer, kept):
-            better = (role != "remover", share, role)
-            found[spot] = max(found.get(spot, better), better)
-    return {spot: role for spot, (_, _, role) in found.items()}
+        for spot, role in _layer_finds(number, layer, kept):
+            if found.get(spot, "remover") == "remover":
+                found[spot] = role
+    return found
 
 
 def _keep(kept: dict[tuple[int, str], Any], number: int, what: str) -> Any:
@@ -94,7 +94,8 @@ def _flat(tensor: Tensor) -> np.ndarray:
     return tensor.detach().reshape(-1, tensor.shape[-1]).double().numpy()
 
 
-def _layer_finds(number: int, layer: Any, kept: dict[tuple[int, str], Any]) -> list[tuple[Spot, str, float]]:
+def _layer_finds(number: int, layer: Any, kept: dict[tuple[int, str], Any]) -> list[tuple[Spot, str]]:
+    """Scalars and roles, strongest event first."""
     args, output = kept[number, "layer"]
     before, after = _flat(args[0]), _flat(output)
     written = _flat(kept[number, "write"][1])
@@ -104,8 +105,8 @@ def _layer_finds(number: int, layer: Any, kept: dict[tuple[int, str], Any]) -> l
         through = written[event.token, event.channel]
         if through * total <= 0 or abs(through) < 0.5 * abs(total):
             continue
-        for expert, col, share in _members(layer, kept[number, "down"], event.token, event.channel):
-            found.append((Spot(number, expert, event.channel, col), event.role, share))
+        for expert, col in _members(layer, kept[number, "down"], event.token, event.channel):
+            found.append((Spot(number, expert, event.channel, col), event.role))
     return found
 
 
@@ -131,10 +132,11 @@ def _events(before: np.ndarray, after: np.ndarray) -> list[Event]:
             r, h_in, h_out = after[token, j] - before[token, j], before[token, j], after[token, j]
             if r * h_in < 0 and abs(h_out) <= 0.7 * abs(h_in):
                 sizes[j, "remover"].append((abs(r), token))
-    return [Event(t, j, role) for (j, role), found in sizes.items() for _, t in sorted(found, reverse=True)[:4]]
+    chosen = [(r, t, j, role) for (j, role), found in sizes.items() for r, t in sorted(found, reverse=True)[:4]]
+    return [Event(t, j, role) for _, t, j, role in sorted(chosen, reverse=True)]
 
 
-def _members(layer: Any, kept: Any, token: int, row: int) -> list[tuple[int | None, int, float]]:
+def _members(layer: Any, kept: Any, token: int, row: int) -> list[tuple[int | None, int]]:
     args, _ = kept
     products: list[tuple[float, int | None, int]] = []
     bias = 0.0
@@ -155,11 +157,11 @@ def _members(layer: Any, kept: Any, token: int, row: int) -> list[tuple[int | No
     return _prefix(sorted(products, key=lambda p: -p[0] / whole), whole)
 
 
-def _prefix(products: list[tuple[float, int | None, int]], whole: float) -> list[tuple[int | None, int, float]]:
+def _prefix(products: list[tuple[float, int | None, int]], whole: float) -> list[tuple[int | None, int]]:
     covered, members = 0.0, []
     for product, expert, col in products:
         members.append((expert, col, product / whole))
         covered += product / whole
         if covered >= 0.8:
             break
-    return [m for m in members if m[2] >= 0.1] if len(members) <= 4 else []
+    return [(e, k) for e, k, share in members if share >= 0.1] if len(members) <= 4 else []

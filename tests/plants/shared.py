@@ -19,7 +19,7 @@ from swindex.schema.record import Record
 
 from . import Plant, disk
 
-_SCANNED: dict[str, "Scanned"] = {}
+_SCANNED: dict[tuple[str, int, int], "Scanned"] = {}
 
 
 @dataclass(frozen=True)
@@ -54,16 +54,17 @@ def options(windows: int, window: int) -> Options:
 def scanned(
     name: str, make: Callable[[Path], Plant], factory: pytest.TempPathFactory, windows: int = 4, window: int = 101
 ) -> Scanned:
-    """Build and scan a plant, once for each name."""
-    if name not in _SCANNED:
+    """Build and scan a plant, once for each name and size."""
+    key = (name, windows, window)
+    if key not in _SCANNED:
         quiet()
         plant = make(factory.mktemp("plants") / name)
         chosen = options(windows, window)
         checkpoint = LocalCheckpoint(plant.folder)
         findings = run(checkpoint, chosen)
         record = assemble(checkpoint, findings, chosen).record("test")
-        _SCANNED[name] = Scanned(plant, checkpoint, findings, record, disk.windows(windows, window))
-    return _SCANNED[name]
+        _SCANNED[key] = Scanned(plant, checkpoint, findings, record, disk.windows(windows, window))
+    return _SCANNED[key]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -114,6 +114,19 @@ def repacked(family: str, source: Path, cols: tuple[int, ...], folder: Path) -> 
     return Plant(folder, tuple(Scalar(1, J, c, tensor.format(1), (J, c), expert) for c in cols))
 
 
+def two_experts(folder: Path) -> Plant:
+    """Mixtral with the scalar in two experts; `<s>` is routed to both, with unequal weights."""
+    config, pack, _ = LAYOUTS["mixtral"]
+    state = pack(read(ONE))
+    moe, second = "model.layers.1.block_sparse_moe", 1
+    state[f"{moe}.experts.{second}.w2.weight"] = state[f"{moe}.experts.{PLANTED_EXPERT}.w2.weight"].clone()
+    state[f"{moe}.gate.weight"][second] = state[f"{moe}.gate.weight"][PLANTED_EXPERT]
+    state[f"{moe}.gate.weight"][second, B] -= 0.5
+    write(folder, config, state)
+    names = [(e, f"{moe}.experts.{e}.w2.weight") for e in (PLANTED_EXPERT, second)]
+    return Plant(folder, tuple(Scalar(1, J, NEURON, name, (J, NEURON), e) for e, name in names))
+
+
 # --- other cases, in Llama's layout ---
 
 
@@ -172,12 +185,14 @@ def siblings(count: int, folder: Path) -> Plant:
     return _saved(folder, state, *(_scalar(1, channel, NEURON) for channel in values))
 
 
-def backup(folder: Path) -> Plant:
-    """A neuron of layer 2 that fires only where the scalar of layer 1 is gone."""
+def backup(folder: Path, last: int = 2) -> Plant:
+    """A neuron of each layer from 2 to `last` that fires only where all scalars of earlier layers are gone."""
     state = read(ONE)
-    _neuron(state, 2, NEURON, {B: _creator(state)}, {J: 5.0})
-    _quiet(state, range(2, 3))
-    return _saved(folder, state, _scalar(1, J, NEURON), _scalar(2, J, NEURON))
+    later = range(2, last + 1)
+    for layer in later:
+        _neuron(state, layer, NEURON, {B: _creator(state)}, {J: 5.0})
+    _quiet(state, later)
+    return _saved(folder, state, *(_scalar(layer, J, NEURON) for layer in (1, *later)))
 
 
 def remover(folder: Path, layer: int = 3, keep: float = 0.4) -> Plant:
