@@ -177,6 +177,14 @@ def test_a_config_that_does_not_fit_is_refused(capsys: Capture, folder: Path, na
     assert reason in said
 
 
+def test_the_libraries_below_say_nothing(folder: Path) -> None:
+    configure(folder, use_return_dict=5)
+
+    done = process("scan", str(folder), "--json")
+
+    assert (done.returncode, done.stderr, strict_loads(done.stdout)["outcome"]) == (3, "", "corrupt")
+
+
 def test_absurd_sizes_allocate_nothing(tmp_path: Path) -> None:
     absurd = [
         {"hidden_size": 1 << 24, "intermediate_size": 1 << 24, "vocab_size": 1 << 24},

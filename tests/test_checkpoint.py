@@ -149,6 +149,15 @@ def test_pieces_end_between_elements(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert pieces == [(0, bytes(range(3, 19))), (16, bytes(range(19, 35))), (32, bytes(range(35, 43)))]
 
 
+def test_a_piece_of_a_neighbour_ends_between_elements_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LocalCheckpoint, "max_read", 16)
+    (tmp_path / SINGLE).write_bytes(pack({"x": entry(0, 3), "a": entry(3, 43, "F64", [5])}, bytes(range(43))))
+
+    pieces = [(info.name, at, len(data)) for info, at, data in LocalCheckpoint(tmp_path).read(["x", "a"])]
+
+    assert pieces == [("x", 0, 3), ("a", 0, 16), ("a", 16, 16), ("a", 32, 8)]
+
+
 def test_neighbours_are_read_together(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "FIRST_READ", 8)
     checkpoint = LocalCheckpoint(small)

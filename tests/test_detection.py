@@ -21,6 +21,7 @@ from swindex.crawler.detection.attribution import Explained, explain
 from swindex.crawler.detection.corpora import Corpus, Tokens, load_tokenizer, read_corpus, shipped_corpora
 from swindex.crawler.detection.lockstep import Batch
 from swindex.crawler.detection.massive import Change, changes, kappa, massive
+from swindex.crawler.detection.peel import Peeler
 from swindex.crawler.detection.weights import Find, Place, removed
 from swindex.crawler.refusal import Refusal
 from swindex.crawler.scanning import scan
@@ -360,6 +361,36 @@ def test_a_set_that_grows_beyond_the_measured_scalars_is_still_exact() -> None:
             expected[place.row] -= layers[place.layer].mlp.down_proj.weight[place.row, place.col]
         assert torch.equal(after[0, 0], expected), members
     assert set(groups_of(news[0] + news[1]).values()) <= set(ablator.sets)
+
+
+class Normed(nn.Module):
+    """residual + norm(down(up(residual))), or the same without the norm."""
+
+    def __init__(self, width: int, *, normed: bool) -> None:
+        super().__init__()
+        self.mlp = nn.Module()
+        self.up = nn.Linear(width, 32, bias=False)
+        self.mlp.down_proj = nn.Linear(32, width, bias=False)
+        self.norm = nn.RMSNorm(width, eps=1e-6) if normed else nn.Identity()
+
+    def forward(self, residual: torch.Tensor) -> torch.Tensor:
+        """(B, T, D)."""
+        return residual + self.norm(self.mlp.down_proj(self.up(residual)))
+
+
+@pytest.mark.parametrize("normed", [True, False])
+@pytest.mark.parametrize("width", [48, 4096, 16384])
+def test_a_norm_behind_the_mlp_is_noticed_at_any_width(width: int, normed: bool) -> None:
+    # In a wide model a single channel hardly moves a norm, unless it is raised far above the others.
+    torch.manual_seed(0)
+    layer = Normed(width, normed=normed)
+    residual = torch.randn(1, 8, width)
+    peeler = Peeler(Batch(torch.zeros(1, 8, dtype=torch.long), residual, [((), {})]), residual)
+    before = layer.mlp.down_proj.weight.clone()
+    peeler.step(0, layer, find_sites(layer))
+
+    assert peeler.post_norm is normed
+    assert torch.equal(layer.mlp.down_proj.weight, before)
 
 
 # --- labels on planted cases ---

@@ -3,6 +3,7 @@
 import json as _json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,8 @@ import typer
 
 from ...index.errors import StoreError, os_reason
 from ...index.files import publish
+from ...schema.errors import UsageError
+from ...schema.ids import is_model_id
 from ...schema.record import Record
 from ...schema.types import SCANNED
 from ..main import show, write
@@ -53,6 +56,8 @@ def scan(
     """Scan a checkpoint and print the result.
 
     A folder, or a model on the Hub. Nothing is written unless --out is given."""
+    if not Path(checkpoint).exists() and not is_model_id(checkpoint):
+        raise UsageError(f"{checkpoint!r:.120} is neither a folder nor a model id of the form org/name")
     wanted = {"windows": windows, "window": window, "prompt": prompt, "device": device}
     given = {name: value for name, value in wanted.items() if value is not None}
     run, options = crawler("scan"), crawler("Options")
@@ -81,7 +86,8 @@ def save(record: dict[str, Any], path: Path) -> None:
     except OSError as error:
         raise StoreError(f"{path}: not written: {os_reason(error)}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _profile(record: dict[str, Any]) -> None:
