@@ -56,7 +56,7 @@ def scan(
     """Scan a checkpoint and print the result.
 
     A folder, or a model on the Hub. Nothing is written unless --out is given."""
-    if not Path(checkpoint).exists() and not is_model_id(checkpoint):
+    if not os.path.exists(checkpoint) and not is_model_id(checkpoint):
         raise UsageError(f"{checkpoint!r:.120} is neither a folder nor a model id of the form org/name")
     wanted = {"windows": windows, "window": window, "prompt": prompt, "device": device}
     given = {name: value for name, value in wanted.items() if value is not None}
