@@ -586,7 +586,7 @@ def tokenizer_folder(folder: Path, *, emits: bool, stated: bool = True, add_bos:
 
 
 @pytest.mark.parametrize(
-    ("emits", "stated", "bos"), [(True, True, 0), (False, True, None), (False, False, None), (True, False, None)]
+    ("emits", "stated", "bos"), [(True, True, 0), (False, True, None), (False, False, None), (True, False, 0)]
 )
 def test_a_window_begins_with_bos_only_where_the_tokenizer_emits_it(tmp_path, emits, stated, bos) -> None:
     assert load_tokenizer(tokenizer_folder(tmp_path, emits=emits, stated=stated), "here").bos == bos

@@ -96,8 +96,10 @@ class Ablator:
 
     def _largest(self, number: int, site: Site, at: int, expert: int | None, found: set[Place]) -> list[Place]:
         weight = site.matrix(expert)
-        order = weight.abs().flatten().topk(min(self.controls + len(found), weight.numel())).indices.tolist()
-        places = [Place(number, at, expert, i // weight.shape[1], i % weight.shape[1]) for i in order]
+        wanted = self.controls + len(found)
+        sizes, cols = weight.abs().topk(min(wanted, weight.shape[1]), dim=1)  # by row: sorting it all takes memory
+        order = sizes.flatten().topk(min(wanted, sizes.numel())).indices.tolist()
+        places = [Place(number, at, expert, i // cols.shape[1], int(cols.flatten()[i])) for i in order]
         return [p for p in places if p not in found][: self.controls]
 
 

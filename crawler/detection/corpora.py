@@ -20,12 +20,13 @@ SHIPPED = ("wikitext2", "grimm")
 # Delimiters, newlines, a repeated first word and a tail: spikes stand on the first token and on such tokens.
 PROMPT = (
     "Apple Inc. is a worldwide tech company. Apple was founded in 1976; its home is California.\n\n"
-    "Once upon a time, there was a little girl named Lily. She loved to play outside in the park, and every day "
-    'the sun was warm.\nSummer is hot. Winter is cold. "Where do the birds go?" asked Lily. Nobody knew - not the '
-    "old man, not the dog, nor the river that ran past the mill and down to the sea."
+    'Summer is hot. Winter is cold.\n"Where do the birds go?" asked Lily. Nobody knew - not the old man, not the dog, '
+    "nor the river that ran down to the sea."
 )
-MAX_PROMPT = 128
-"""Tokens of the prompt watched at most: within every sliding window."""
+MAX_PROMPT = 64
+"""Tokens of the prompt watched at most: within every sliding window, and a third of the cost of 128."""
+CHARACTERS = 16
+"""Characters of a text that are tokenized for each token wanted, at first: a whole book takes time and memory."""
 STOPWORDS = ("the", ".", ",", "and", "of", "to", "a", "in", "\n")
 
 
@@ -53,7 +54,9 @@ class Tokens:
         """Token ids (windows, window), int64, each window beginning with `<s>` where the tokenizer emits it."""
         start = [] if self.bos is None else [self.bos]
         step = window - len(start)
-        ids = self.ids(corpus.text)
+        ids = self.ids(corpus.text[: step * windows * CHARACTERS])
+        if len(ids) < step * windows:
+            ids = self.ids(corpus.text)
         count = min(windows, len(ids) // step)
         if count < 1:
             raise failed(
@@ -95,11 +98,16 @@ def load_tokenizer(folder: Path, place: str) -> Tokens:
     kind = PreTrainedTokenizerFast if (folder / "tokenizer.json").exists() else AutoTokenizer
     try:
         tokenizer = kind.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        first = tokenizer("x").input_ids
+        bos = _emitted_bos(tokenizer)
     except Exception as error:
         raise failed(f"{place}: no usable tokenizer ({type(error).__name__}: {str(error)[:200]})") from None
-    bos = tokenizer.bos_token_id
-    return Tokens(tokenizer, bos if bos is not None and first and first[0] == bos else None)
+    return Tokens(tokenizer, bos)
+
+
+def _emitted_bos(tokenizer: Any) -> int | None:
+    """The token that the tokenizer really puts in front of a text: what its configuration says is not always so."""
+    emitted, plain = tokenizer("x").input_ids, tokenizer("x", add_special_tokens=False).input_ids
+    return int(emitted[0]) if len(emitted) > len(plain) and emitted[:1] != plain[:1] else None
 
 
 def shipped_corpora() -> list[Corpus]:

@@ -82,8 +82,6 @@ class Peeler:
     def step(self, number: int, layer: nn.Module, sites: list[Site]) -> list[Find]:
         """Take every stream through the resident layer; return the new finds."""
         known = set(self.finds)
-        if self.post_norm is None and sites:
-            self._probe_norm(number, layer, sites)
         at = 0
         while at < len(self.streams):
             self._one(self.streams[at], number, layer, sites)
@@ -114,6 +112,8 @@ class Peeler:
             after = advance(layer, number, self.batch, before)
         if stream.number == 0:
             self.layers.append(_profile(number, sites, after))
+        if self.post_norm is None and sites:
+            self._probe_norm(number, layer, sites[0], after)
         for site in sites:
             self.experts_seen.setdefault(number, set()).update(e for e in site.experts() if e is not None)
         found = changes(before.flatten(0, -2), after.flatten(0, -2)) if sites else []
@@ -154,11 +154,9 @@ class Peeler:
             rank=int((weight.abs() > weight[place.row, place.col].abs()).sum()) + 1,
         )
 
-    def _probe_norm(self, number: int, layer: nn.Module, sites: list[Site]) -> None:
+    def _probe_norm(self, number: int, layer: nn.Module, site: Site, after: Tensor) -> None:
         """Measure whether a norm stands behind the write: raise one row, see whether other channels move."""
-        before, site = self.streams[0].residual, sites[0]
-        with _watching(sites):
-            after = advance(layer, number, self.batch, before)
+        before = self.streams[0].residual
         row = int(site.matrix(site.experts()[0]).norm(dim=1).argmax())
         with _raised(site, row):
             moved = (after - advance(layer, number, self.batch, before)).abs().flatten(0, -2).amax(0)

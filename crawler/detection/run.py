@@ -20,6 +20,7 @@ from .ablate import Ablator, PlaceSet
 from .corpora import MAX_PROMPT, PROMPT, Corpus, Tokens, load_tokenizer, read_corpus, shipped_corpora
 from .lockstep import Batch, capture
 from .measure import Figures, measure
+from .memory import trim
 from .peel import Peeler
 from .resident import Weights
 from .weights import Place
@@ -83,25 +84,25 @@ def _silent(_what: str, _done: int, _of: int) -> None:
 
 
 def _prepare(skeleton: Skeleton, weights: Weights, tokens: Tokens, options: Options) -> Findings:
+    """Tokenize first, then load what stands before the layers: both at once would be the peak of memory."""
     longest = getattr(skeleton.model.config.get_text_config(), "max_position_embeddings", None) or options.window
-    prompts, ids = tokens.prompts(options.prompt or PROMPT, min(MAX_PROMPT, longest))
-    corpora = [read_corpus(Path(t)) for t in options.texts] or shipped_corpora()
-    _check_vocabulary(skeleton, ids)
+    prompts, watched = tokens.prompts(options.prompt or PROMPT, min(MAX_PROMPT, longest))
+    corpora = ([read_corpus(Path(t)) for t in options.texts] or shipped_corpora()) if options.effects else []
+    windows = [tokens.windows(corpus, options.windows, min(options.window, longest)) for corpus in corpora]
+    _check_vocabulary(skeleton, [watched, *windows], weights.checkpoint.place)
     with weights.outside():
-        watched = _capture(skeleton, ids, options)
-        texts = []
-        for corpus in corpora if options.effects else []:
-            windows = tokens.windows(corpus, options.windows, min(options.window, longest))
-            texts.append((corpus, _capture(skeleton, windows, options)))
+        batch = _capture(skeleton, watched, options)
+        texts = [(c, _capture(skeleton, w, options)) for c, w in zip(corpora, windows, strict=True)]
     ablator = Ablator([b for _, b in texts]) if options.effects else None
-    return Findings(skeleton, tokens, prompts, texts, Peeler(watched, watched.first), ablator)
+    return Findings(skeleton, tokens, prompts, texts, Peeler(batch, batch.first), ablator)
 
 
-def _check_vocabulary(skeleton: Skeleton, ids: Tensor) -> None:
+def _check_vocabulary(skeleton: Skeleton, batches: list[Tensor], place: str) -> None:
     size = skeleton.model.config.get_text_config().vocab_size
-    largest = int(ids.max())
+    largest = max(int(ids.max()) for ids in batches)
     if largest >= size:
-        raise failed(f"the tokenizer gives id {largest}, the model knows {size} tokens: they do not belong together")
+        pair = f"the tokenizer gives id {largest}, the model knows {size} tokens"
+        raise failed(f"{place}: {pair}: they do not belong together")
 
 
 def _capture(skeleton: Skeleton, ids: Tensor, options: Options) -> Batch:
@@ -121,21 +122,20 @@ def _layers(findings: Findings, weights: Weights, progress: Progress) -> None:
                 findings.values[place] = float(sites[place.site].matrix(place.expert)[place.row, place.col])
             if findings.ablator is not None:
                 findings.ablator.step(number, layer, sites, new)
-        _check_finite(findings, number)
+        _check_finite(findings, number, weights.checkpoint.place)
+        trim()
     if not any(findings.sites.values()):
         raise unsupported(f"{type(findings.skeleton.model).__name__}: no down projection is known in its layers")
     weights.release()
     progress("layers", count, count)
 
 
-def _check_finite(findings: Findings, number: int) -> None:
+def _check_finite(findings: Findings, number: int, place: str) -> None:
     """The unmodified pass must stay finite: after a NaN nothing can be judged."""
     baselines = [findings.peeler.streams[0].residual]
     baselines += findings.ablator.baseline if findings.ablator else []
     if not all(bool(r.isfinite().all()) for r in baselines):
-        raise failed(
-            f"the unmodified model gives NaN or infinity in layer {number}: the weights or the sizes are damaged"
-        )
+        raise failed(f"{place}: the unmodified model gives NaN or infinity in layer {number}: it is damaged")
 
 
 def _measure(findings: Findings, weights: Weights, progress: Progress) -> None:
