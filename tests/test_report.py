@@ -289,6 +289,14 @@ def test_an_inherited_answer_of_a_base_without_a_commit(index: Index, ask: Calla
     ]
 
 
+def test_a_scanned_folder_has_bits_though_no_commit() -> None:
+    parts = make.found_parts(revision=None)
+
+    assert warnings(view(plain(make.make(parts)))) == [
+        "Not pinned to a commit: a folder was scanned; verify tells whether another copy has the same bits."
+    ]
+
+
 def test_a_withdrawn_record_says_why() -> None:
     withdrawn = Withdrawn(time="2026-11-22T00:00:00Z", reason="wrong file")
     record = make.make(make.found_parts(), withdrawn=withdrawn)
