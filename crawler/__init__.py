@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .crawling import crawl as crawl
     from .crawling import plan as plan
     from .detection.run import Options as Options
+    from .hub.discover import Query as Query
     from .planning import Plan as Plan
     from .scanning import scan as scan
 
@@ -20,6 +21,7 @@ _MODULE = {
     "CrawlReport": "crawling",
     "Options": "detection.run",
     "Plan": "planning",
+    "Query": "hub.discover",
     "crawl": "crawling",
     "plan": "crawling",
     "scan": "scanning",

@@ -32,22 +32,12 @@ SUBMITTER = "swindex crawl"
 
 @dataclass(frozen=True)
 class CrawlOptions:
-    """Which models, and what to leave out. The first six are the Hub listing's own."""
+    """What to ask the Hub's listing, what to leave out, how to scan."""
 
-    author: str | None = None
-    search: str | None = None
-    filters: tuple[str, ...] = ()
-    sort: str | None = None
-    limit: int | None = None
-    num_parameters: str | None = None
+    query: Query = field(default_factory=Query)
     max_bytes: int | None = None
     retry_failed: bool = False
     scan: Options = field(default_factory=Options)
-
-    @property
-    def query(self) -> Query:
-        """What the Hub is asked."""
-        return Query(self.author, self.search, self.filters, self.sort, self.limit, self.num_parameters)
 
 
 @dataclass(frozen=True)

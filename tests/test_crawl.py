@@ -27,7 +27,8 @@ from .hub import Hub
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 SWINDEX = str(Path(sys.executable).parent / "swindex")
-QUICK = CrawlOptions(author="demo", scan=Options(window=64))
+DEMO = Query(author="demo")
+QUICK = CrawlOptions(DEMO, scan=Options(window=64))
 NO_MODEL_CLASS = b'{"model_type": "llama", "architectures": ["LlamaForCausalLM"]}'
 REMOTE_CODE = b'{"model_type": "x1", "architectures": ["XForCausalLM"], "auto_map": {"AutoModelForCausalLM": "m.X"}}'
 
@@ -149,7 +150,7 @@ def test_the_plan_says_why_a_model_is_skipped(hub: Hub, tmp_path: Path) -> None:
     small(hub)
     crawl(["demo/aidreams260k"], hub, tmp_path)
 
-    made = plan(hub, tmp_path, CrawlOptions(author="demo", max_bytes=1_000_000))
+    made = plan(hub, tmp_path, CrawlOptions(DEMO, max_bytes=1_000_000))
 
     tensors = load_file(CHECKPOINTS / "stories260k-one" / "model.safetensors")
     parameters = sum(t.size for t in tensors.values())

@@ -48,16 +48,8 @@ def crawl(
 
     The listed models, or what discovery on the Hub finds. A rerun goes on where the last one stopped."""
     directory = writable(index)
-    options = crawler("CrawlOptions")(
-        author=author,
-        search=search,
-        filters=tuple(filter or ()),
-        sort=sort,
-        limit=limit,
-        num_parameters=num_parameters,
-        max_bytes=max_bytes,
-        retry_failed=retry_failed,
-    )
+    query = crawler("Query")(author, search, tuple(filter or ()), sort, limit, num_parameters)
+    options = crawler("CrawlOptions")(query, max_bytes, retry_failed)
     if plan:
         made = crawler("plan")(list(models or ()), index=directory, options=options)
         return _print(made, json, _plan_page)

@@ -121,7 +121,7 @@ class DenseSite(Site):
         """Zero row `row` and its bias for a while."""
         bias = getattr(self.module, "bias", None)
         vectors = [self.matrix(None)[row], *([] if bias is None else [bias.data[row : row + 1]])]
-        with _zeroed(vectors):
+        with scaled(vectors, 0.0):
             yield
 
 
@@ -187,15 +187,16 @@ class ExpertSite(Site):
     @contextmanager
     def clear_row(self, row: int) -> Iterator[None]:
         """Zero row `row` of every expert that was reached for a while."""
-        with _zeroed([self.matrix(e)[row] for e in self.experts()]):
+        with scaled([self.matrix(e)[row] for e in self.experts()], 0.0):
             yield
 
 
 @contextmanager
-def _zeroed(views: list[Tensor]) -> Iterator[None]:
+def scaled(views: list[Tensor], factor: float) -> Iterator[None]:
+    """Multiply views of resident weights for a while; afterwards they hold exactly what they held."""
     kept = [v.clone() for v in views]
     for view in views:
-        view.zero_()
+        view.mul_(factor)
     try:
         yield
     finally:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...schema.types import Role
-from ..architectures.sites import Site
+from ..architectures.sites import Site, scaled
 from . import constants as c
 from .attribution import Explained, Product, explain
 from .lockstep import Batch, advance
@@ -20,6 +20,8 @@ from .massive import Change, changes, massive
 from .weights import Find, Place, removed
 
 PEELED = (Role.CREATOR, Role.AMPLIFIER)
+RAISED = 1e4
+"""Factor on a row that fills a norm behind it with this one channel, however wide the residual is."""
 
 
 @dataclass
@@ -158,24 +160,10 @@ class Peeler:
         """Measure whether a norm stands behind the write: raise one row, see whether other channels move."""
         before = self.streams[0].residual
         row = int(site.matrix(site.experts()[0]).norm(dim=1).argmax())
-        with _raised(site, row):
+        with scaled([site.matrix(e)[row] for e in site.experts()], RAISED):
             moved = (after - advance(layer, number, self.batch, before)).abs().flatten(0, -2).amax(0)
         others = torch.cat([moved[:row], moved[row + 1 :]])
         self.post_norm = bool(moved[row] > 0) and float(others.amax() / moved[row]) > c.POST_NORM
-
-
-@contextmanager
-def _raised(site: Site, row: int, factor: float = 1e4) -> Iterator[None]:
-    """Multiply row `row` of every expert that was reached, so that a norm behind it is filled by this one channel."""
-    views = [site.matrix(expert)[row] for expert in site.experts()]
-    kept = [view.clone() for view in views]
-    for view in views:
-        view.mul_(factor)
-    try:
-        yield
-    finally:
-        for view, old in zip(views, kept, strict=True):
-            view.copy_(old)
 
 
 def _profile(number: int, sites: list[Site], after: Tensor) -> LayerSeen:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ...schema.types import Role, weight_id
-from ..architectures.sites import Site
+from ..architectures.sites import Site, scaled
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,5 @@ class Find:
 @contextmanager
 def removed(sites: list[Site], places: Iterable[Place]) -> Iterator[None]:
     """The resident layer without these scalars. Rows are computed anew, nothing is subtracted."""
-    views = [sites[p.site].matrix(p.expert)[p.row, p.col : p.col + 1] for p in places]
-    kept = [v.clone() for v in views]
-    for view in views:
-        view.zero_()
-    try:
+    with scaled([sites[p.site].matrix(p.expert)[p.row, p.col : p.col + 1] for p in places], 0.0):
         yield
-    finally:
-        for view, old in zip(views, kept, strict=True):
-            view.copy_(old)
