@@ -19,10 +19,10 @@ from ..index.versions import with_scan
 from ..schema.errors import UsageError
 from ..schema.ids import is_model_id
 from ..schema.types import Outcome
-from .assemble import Result, now, refused
 from .checkpoint.hub import HubCheckpoint
 from .detection.run import Options, Progress
 from .hub.discover import Query, Target, discover, named
+from .parts.result import Result, now, refused
 from .planning import Plan, Row, decide, measured_rate
 from .refusal import Refusal, failed
 from .scanning import quiet, scan_checkpoint

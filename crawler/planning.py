@@ -7,8 +7,8 @@ from ..index.errors import NotInIndex
 from ..index.store import Index
 from ..schema.record import Record
 from ..schema.types import SCANNED, Outcome
-from .assemble import DETECTOR
 from .hub.discover import Target
+from .parts.result import DETECTOR
 
 LASTING = frozenset(
     {Outcome.NEEDS_REMOTE_CODE, Outcome.UNSUPPORTED_ARCHITECTURE, Outcome.UNSAFE_FORMAT, Outcome.CORRUPT}

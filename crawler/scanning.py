@@ -13,10 +13,11 @@ import torch
 from ..schema.errors import UsageError
 from ..schema.record import Record
 from ..schema.types import Outcome
-from .assemble import Result, assemble, refused
 from .checkpoint.base import Checkpoint
 from .checkpoint.local import LocalCheckpoint
 from .detection.run import Options, Progress, run
+from .parts.result import Result, refused
+from .parts.whole import assemble
 from .refusal import Refusal, failed
 
 _NO_MEMORY = re.compile("out of memory|not enough memory|allocate memory", re.IGNORECASE)

@@ -70,6 +70,7 @@ class Checkpoint(ABC):
     def __init__(self) -> None:
         self.meter = Meter()
         self._heads: dict[str, bytes] = {}
+        self._small: dict[str, bytes] = {}
 
     @property
     @abstractmethod
@@ -95,7 +96,9 @@ class Checkpoint(ABC):
             raise corrupt(f"{self.place}: {path} is missing")
         if entry.size > MAX_SMALL:
             raise corrupt(f"{self.place}: {path} has {entry.size} bytes, at most {MAX_SMALL} are read")
-        return bytes(self.read_range(path, 0, entry.size)) if entry.size else b""
+        if path not in self._small:
+            self._small[path] = bytes(self.read_range(path, 0, entry.size)) if entry.size else b""
+        return self._small[path]
 
     def json(self, path: str) -> dict[str, Any]:
         """A JSON object file, read strictly."""

@@ -1,6 +1,6 @@
 """The whole scan of one checkpoint: build the empty model, one pass over its layers, figures at the end.
 
-Returns plain findings; `crawler.assemble` makes a record of them. Knows nothing of the index.
+Returns plain findings; `crawler.parts` makes a record of them. Knows nothing of the index.
 """
 
 import time

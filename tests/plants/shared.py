@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from swindex.crawler.assemble import assemble
 from swindex.crawler.checkpoint.local import LocalCheckpoint
 from swindex.crawler.detection.lockstep import logits
 from swindex.crawler.detection.resident import Weights
 from swindex.crawler.detection.run import Findings, Options, run
+from swindex.crawler.parts.whole import assemble
 from swindex.crawler.scanning import quiet
 from swindex.schema.effect import Effect
 from swindex.schema.record import Record

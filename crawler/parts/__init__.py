@@ -1,0 +1,1 @@
+"""From a detector's findings to the parts of a record: `whole` puts together what the other modules make."""

@@ -1,0 +1,93 @@
+"""The parts of a record that one scan gives, also a scan that could not be made; what every scan says of itself."""
+
+import hashlib
+import resource
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from ...schema.canonical import canonical_bytes
+from ...schema.effect import Effect
+from ...schema.model import Model
+from ...schema.record import Record
+from ...schema.scan import Cost, Scan, Settings
+from ...schema.weight import Group, SuperWeight
+from ..checkpoint.base import Checkpoint
+from ..detection import constants as c
+from ..refusal import Refusal
+
+DETECTOR = "swindex 0.1.0"
+
+
+@dataclass(frozen=True)
+class Result:
+    """The parts of a record that one scan gives."""
+
+    model: Model
+    scan: Scan
+    super_weights: tuple[SuperWeight, ...] = ()
+    groups: tuple[Group, ...] = ()
+    effects: tuple[Effect, ...] = ()
+
+    def record(self, submitter: str) -> Record:
+        """A first version with just this scan."""
+        parts = {k: getattr(self, k) for k in ("model", "super_weights", "groups", "effects")}
+        provenance = {"version": 1, "previous": None, "time": self.scan.time, "submitter": submitter}
+        return Record.make(provenance=provenance, scans=(self.scan,), **parts)
+
+
+def now() -> str:
+    """This moment in UTC."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def refused(model_id: str, revision: str | None, refusal: Refusal, checkpoint: Checkpoint | None = None) -> Result:
+    """The result of a scan that could not be made."""
+    settings = Settings(detector=DETECTOR, constants=c.as_settings())
+    model = Model(id=model_id, revision=revision, **_config_facts(checkpoint))
+    identity = {"model": model_id, "revision": revision, "outcome": refusal.outcome.value, "reason": str(refusal)}
+    scan = Scan(
+        id=digest({**identity, "settings": settings.model_dump(mode="json")}),
+        outcome=refusal.outcome,
+        revision=revision,
+        reason=str(refusal)[:4000],
+        settings=settings,
+        time=now(),
+        libraries=libraries(),
+        cost=None if checkpoint is None else cost_of(checkpoint, 0.0),
+    )
+    return Result(model, scan)
+
+
+def _config_facts(checkpoint: Checkpoint | None) -> dict[str, Any]:
+    try:
+        raw = checkpoint.config if checkpoint else {}
+    except Refusal:
+        raw = {}
+    names = raw.get("architectures")
+    architecture = names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
+    model_type = raw.get("model_type")
+    return {"architecture": architecture, "model_type": model_type if isinstance(model_type, str) else None}
+
+
+def cost_of(checkpoint: Checkpoint, seconds: float) -> Cost:
+    try:
+        size = sum(checkpoint.entries[f].size for f in checkpoint.weight_files)
+    except Refusal:
+        size = 0
+    return Cost(
+        bytes_read=checkpoint.meter.bytes,
+        bytes_checkpoint=size,
+        seconds=round(seconds, 3),
+        peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        requests=checkpoint.meter.requests,
+    )
+
+
+def libraries() -> dict[str, str]:
+    return {n: version(n) for n in ("torch", "transformers", "huggingface_hub")}
+
+
+def digest(value: Any) -> str:
+    return hashlib.sha256(canonical_bytes(value)).hexdigest()

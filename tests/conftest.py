@@ -1,0 +1,24 @@
+"""What every test stands on: the Hub's client without telemetry, and nobody's token, cache, endpoint or index.
+
+Set before the client is imported, since it reads its environment then; processes that tests start inherit it.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+_HOME = tempfile.mkdtemp(prefix="swindex-tests-")
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+# The client asks the Hub for this once a day; with it at hand, requests can be counted.
+(Path(_HOME) / ".agent_harnesses.json").write_text('{"standardEnvVars": [], "harnesses": {}}')
+
+os.environ |= {
+    "HF_HOME": _HOME,
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_XET": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+for _name in ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "SWINDEX_INDEX", "SWINDEX_DEBUG", "COLUMNS", "NO_COLOR"):
+    os.environ.pop(_name, None)
