@@ -7,11 +7,11 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ..schema.conflicts import ConflictKind
 from ..schema.errors import RecordError
 from ..schema.model import Relation
 from ..schema.observation import Granularity, Stance
 from ..schema.record import explain
-from ..schema.status import ConflictKind
 from ..schema.types import Basis, Location, Role, Verdict
 from ..schema.weight import GroupKind
 

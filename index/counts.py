@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
+from ..schema.conflicts import ConflictKind
 from ..schema.record import Record
-from ..schema.status import REPORTED, ConflictKind
+from ..schema.status import REPORTED
 from ..schema.types import Location, Outcome, Verdict
 from .store import Index
 

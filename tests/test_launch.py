@@ -17,9 +17,10 @@ import pytest
 from swindex.index import launch
 from swindex.index.errors import StoreError
 from swindex.index.launch import PUBLISHED, RECORDS, SUBMITTER, TIME, Published
+from swindex.schema.conflicts import ConflictKind
 from swindex.schema.observation import Granularity, Observation, Stance
 from swindex.schema.record import Record
-from swindex.schema.status import ConflictKind, GroupStatus, WeightStatus
+from swindex.schema.status import GroupStatus, WeightStatus
 from swindex.schema.types import Basis, Intervention, Location, Verdict
 from swindex.schema.weight import GroupKind, SuperWeight
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from swindex.schema.conflicts import Conflict, ConflictKind
 from swindex.schema.effect import Effect
 from swindex.schema.observation import Granularity, Observation, Stance
 from swindex.schema.rules import perplexity, verdict_of, weakest
 from swindex.schema.scan import Scan
-from swindex.schema.status import Conflict, ConflictKind, GroupStatus, Status, WeightStatus, derive
+from swindex.schema.status import GroupStatus, Status, WeightStatus, derive
 from swindex.schema.types import Basis, Intervention, Location, Outcome, Verdict
 from swindex.schema.weight import Group, SuperWeight
 

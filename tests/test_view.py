@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from swindex.api.view import reported_ratio, view, weight_id
 from swindex.schema import types
 from swindex.schema.observation import Granularity
-from swindex.schema.status import reported_delta_nll
 from swindex.schema.types import Intervention
+from swindex.schema.verdicts import reported_delta_nll
 
 from . import records as make
 from .documents import Json, disputed, plain
