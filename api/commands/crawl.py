@@ -72,7 +72,7 @@ def _plan_page(page: Page, plan: Any) -> None:
     page.table(_ROWS, [_planned(row) for row in plan.rows])
     total = plan.as_json()
     unknown = f" and {total['bytes_unknown_for']} of unknown size" if total["bytes_unknown_for"] else ""
-    page.text("")
+    page.lines.append("")
     page.text(
         f"{total['scan']} to scan, {total['skip']} to skip; {_size(total['bytes'])}{unknown}, "
         f"about {total['requests']} requests and {_time(total['seconds'])} at {_size(int(plan.rate))}/s. "
@@ -95,7 +95,7 @@ def _report_page(page: Page, report: Any) -> None:
             page.text(f"{attempt.outcome}: {clean(attempt.reason)}", "dim", hang="  ")
     counted = ", ".join(f"{n} {outcome}" for outcome, n in report.outcomes.items()) or "no model"
     total = report.as_json()
-    page.text("")
+    page.lines.append("")
     page.text(f"{counted}; {total['appended']} versions appended, {_size(total['bytes'])} read, "
               f"{total['requests']} requests, {_time(total['seconds'])}.", "bold")  # fmt: skip
 
