@@ -180,7 +180,8 @@ def _one(target: Target, store: Index, options: CrawlOptions, api: HfApi, progre
     try:
         checkpoint = HubCheckpoint(target.model_id, target.revision, api)
     except Refusal as refusal:
-        return _append(refused(target.model_id, _commit(target.revision), refusal), store, started)
+        commit = refusal.revision or _commit(target.revision)
+        return _append(refused(target.model_id, commit, refusal), store, started)
     row = decide(_asked(checkpoint, target), store, max_bytes=options.max_bytes, retry_failed=options.retry_failed)
     if row.action == "skip":
         return Attempt(target.model_id, checkpoint.revision, "skipped", row.reason, appended=False)

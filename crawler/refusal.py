@@ -8,11 +8,15 @@ MAX_REASON = 1000
 
 
 class Refusal(SwindexError):
-    """A checkpoint that cannot be scanned. `outcome` is what the log records; the message is its reason."""
+    """A checkpoint that cannot be scanned. `outcome` is what the log records; the message is its reason.
 
-    def __init__(self, outcome: Outcome, reason: str) -> None:
+    `revision` is the commit that was refused, if it was known before a checkpoint could be opened.
+    """
+
+    def __init__(self, outcome: Outcome, reason: str, revision: str | None = None) -> None:
         super().__init__(one_line(reason))
         self.outcome = outcome
+        self.revision = revision
 
 
 def one_line(text: str) -> str:

@@ -71,7 +71,7 @@ def scan(
     try:
         checkpoint = open_checkpoint(target, revision)
     except Refusal as refusal:
-        return refused(target, None, refusal).record("swindex scan")
+        return refused(target, refusal.revision, refusal).record("swindex scan")
     return scan_checkpoint(checkpoint, options, progress).record("swindex scan")
 
 

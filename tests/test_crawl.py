@@ -97,6 +97,15 @@ def test_a_named_model_that_is_not_there_is_recorded_as_not_found(hub: Hub, tmp_
     assert (scan.outcome, scan.reason is None) == ("not_found", False)
 
 
+def test_a_gated_model_is_recorded_once_however_it_is_named(hub: Hub, tmp_path: Path) -> None:
+    sha = hub.add_folder("demo/gated", CHECKPOINTS / "stories260k", gated="manual").head.sha
+
+    crawl(["demo/gated"], hub, tmp_path)
+    crawl([], hub, tmp_path)
+
+    assert [r.scans[-1].revision for r in Index(tmp_path).history("demo/gated")] == [sha]
+
+
 def test_a_record_names_the_commit_that_was_read(hub: Hub, tmp_path: Path) -> None:
     sha = small(hub).repo("demo/stories260k-one").head.sha
 

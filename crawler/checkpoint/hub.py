@@ -104,7 +104,7 @@ class HubCheckpoint(Checkpoint):
         if not isinstance(info.sha, str) or not re.fullmatch("[0-9a-f]{40}", info.sha):
             raise failed(f"{self.model_id}: the Hub names no commit, so nothing can be pinned")
         if not may_read:
-            raise Refusal(Outcome.GATED, f"{self.model_id}: {GATED}")
+            raise Refusal(Outcome.GATED, f"{self.model_id}: {GATED}", info.sha)
         return info
 
     def _may_read(self) -> bool:

@@ -16,7 +16,7 @@ _Mark = tuple[int, int, int, int]
 class LocalCheckpoint(Checkpoint):
     """The files directly in `folder`."""
 
-    max_read = 1 << 24
+    max_read = 1 << 22
 
     def __init__(self, folder: Path, model_id: str | None = None) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from ..refusal import failed
 from .lockstep import Batch, logits
 
-CHUNK = 64
+CHUNK = 32
 """Positions whose logits are held at once."""
 
 
@@ -52,7 +52,7 @@ def measure(
             keep = torch.arange(start, min(start + CHUNK, length - 1), device=batch.ids.device)
             target = one.ids[0, keep + 1]
             base = _log_probabilities(model, layers, one, baseline[window : window + 1], keep)
-            if not bool(base.isfinite().all()):
+            if not _finite(base):
                 raise failed("the unmodified model gives NaN or infinite logits: the weights or the sizes are damaged")
             for figures, stream in zip(sums, streams, strict=True):
                 changed = _log_probabilities(model, layers, one, stream[window : window + 1], keep)
@@ -67,14 +67,19 @@ def _log_probabilities(
     return logits(model, layers, batch, residual, keep)[0].float().log_softmax(-1)
 
 
+def _finite(values: Tensor) -> bool:
+    """Whether all are finite; asking each one would take as much memory again."""
+    return bool(values.sum(dtype=torch.float64).isfinite())
+
+
 def _add(figures: Figures, window: int, base: Tensor, changed: Tensor, target: Tensor, stopwords: Tensor) -> None:
     pick = target[:, None]
     figures.nll_baseline[window] -= float(base.gather(-1, pick).double().sum())
-    if not bool(changed.isfinite().all()):
+    if not _finite(changed):
         figures.finite = False
         return
     figures.nll[window] -= float(changed.gather(-1, pick).double().sum())
-    figures.kl += float((base.exp() * (base - changed)).double().sum())
+    figures.kl += float((base - changed).mul_(base.exp()).sum(dtype=torch.float64))
     figures.agree += int((base.argmax(-1) == changed.argmax(-1)).sum())
     figures.stopword += float(changed[:, stopwords].exp().double().sum())
     figures.stopword_baseline += float(base[:, stopwords].exp().double().sum())

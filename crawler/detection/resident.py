@@ -3,6 +3,7 @@
 Every stored tensor is read once. Compute is float32. Knows nothing of what is computed.
 """
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,7 @@ from ..architectures.skeleton import Skeleton
 from ..checkpoint.base import Checkpoint
 from ..checkpoint.header import TensorInfo
 from ..refusal import corrupt
+from .memory import trim
 
 COMPUTE = torch.float32
 SMALL = 1 << 20
@@ -43,8 +45,10 @@ class Weights:
             self._empty(names, pool=True)
 
     def release(self) -> None:
-        """Give back the memory kept for the next layer."""
+        """Give back the memory kept for the next layer, and what only the collector finds (models hold themselves)."""
         self._pool.clear()
+        gc.collect()
+        trim()
 
     @contextmanager
     def outside(self) -> Iterator[None]:
