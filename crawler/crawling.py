@@ -165,9 +165,9 @@ def _sized(target: Target, api: HfApi) -> Target | Refusal:
 
 def _asked(checkpoint: HubCheckpoint, target: Target) -> Target:
     try:
-        size = sum(checkpoint.entries[f].size for f in checkpoint.weight_files)
+        size: int | None = sum(checkpoint.entries[f].size for f in checkpoint.weight_files)
     except Refusal:
-        size = target.size or 0
+        size = target.size
     return Target(target.model_id, checkpoint.revision, size, target.gated)
 
 

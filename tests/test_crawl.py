@@ -57,8 +57,10 @@ def small(hub: Hub) -> Hub:
     return hub
 
 
-def start(command: list[str], hub: Hub) -> "subprocess.Popen[str]":
-    """Start a command whose Hub is this one; its standard error can be read."""
+def start_slow(hub: Hub, index: Path) -> "subprocess.Popen[str]":
+    """Start a crawl of two models in which reading the second takes long; its standard error can be read."""
+    small(hub).fault("slow", "stories260k-one/resolve/.*safetensors", delay=0.2, piece=4096)
+    command = [SWINDEX, "crawl", "demo/aidreams260k", "demo/stories260k-one", "--index", str(index)]
     environment = {**os.environ, "HF_ENDPOINT": hub.url}
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
@@ -259,16 +261,7 @@ def test_the_database_holds_what_the_log_holds_after_a_crawl(hub: Hub, tmp_path:
 
 
 def test_a_killed_crawl_goes_on_where_it_stopped(hub: Hub, tmp_path: Path) -> None:
-    small(hub)
-    hub.fault("slow", "stories260k-one/resolve/.*safetensors", delay=0.2, piece=4096)
-    command = [SWINDEX, "crawl", "demo/aidreams260k", "demo/stories260k-one", "--index", str(tmp_path)]
-    process = subprocess.Popen(
-        command,
-        env={**os.environ, "HF_ENDPOINT": hub.url},
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
+    process = start_slow(hub, tmp_path)
     assert process.stderr is not None
     first = process.stderr.readline()
     process.send_signal(signal.SIGKILL)
@@ -285,19 +278,11 @@ def test_a_killed_crawl_goes_on_where_it_stopped(hub: Hub, tmp_path: Path) -> No
 
 
 def test_control_c_keeps_what_was_appended_and_exits_130(hub: Hub, tmp_path: Path) -> None:
-    small(hub)
-    hub.fault("slow", "stories260k-one/resolve/.*safetensors", delay=0.2, piece=4096)
-    command = [SWINDEX, "crawl", "demo/aidreams260k", "demo/stories260k-one", "--index", str(tmp_path)]
-    process = subprocess.Popen(
-        command,
-        env={**os.environ, "HF_ENDPOINT": hub.url},
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
+    process = start_slow(hub, tmp_path)
     assert process.stderr is not None
     process.stderr.readline()
-    time.sleep(0.3)
+    while not hub.log.count("stories260k-one/resolve/"):
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     last = process.stderr.read()
 

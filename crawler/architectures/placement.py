@@ -5,7 +5,6 @@ Those functions are private to transformers: they are used here and nowhere else
 """
 
 import re
-from collections import defaultdict
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
@@ -118,11 +117,3 @@ def _check_shapes(
         if tuple(made[name].shape) != tuple(tensor.shape):
             stored, stated = list(made[name].shape), list(tensor.shape)
             raise corrupt(f"{place}: {name} is stored as {stored}, config.json says {stated}")
-
-
-def by_layer(placements: list[Placement]) -> dict[str, list[str]]:
-    """Disk names by parameter."""
-    names: dict[str, list[str]] = defaultdict(list)
-    for placement in placements:
-        names[placement.target] += placement.names
-    return dict(names)

@@ -57,8 +57,21 @@ class Site(ABC):
         """Let go of what was recorded."""
 
     @abstractmethod
-    def watching(self) -> Any:
-        """Context in which the layer's forward records the projection's input."""
+    def _record(self, args: tuple[Tensor, ...], output: Tensor) -> None:
+        """Keep what products and inputs are made of, from the module's arguments and output."""
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Record the projection's input, and the largest |X| and |Y|, during the layer's forward."""
+
+        def hook(_module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+            self._record(args, output)
+
+        handle = self.module.register_forward_hook(hook)
+        try:
+            yield
+        finally:
+            handle.remove()
 
     @abstractmethod
     def clear_row(self, row: int) -> Any:
@@ -101,20 +114,11 @@ class DenseSite(Site):
         """The (F,) products for a row."""
         return {None: self.inputs(token, None).double() * self.matrix(None)[row].double()}
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Record X (B, T, F) and the largest |X| and |Y|."""
-
-        def hook(_module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            self._x = args[0].detach()
-            self.activation_in = float(self._x.abs().amax())
-            self.activation_out = float(output.abs().amax())
-
-        handle = self.module.register_forward_hook(hook)
-        try:
-            yield
-        finally:
-            handle.remove()
+    def _record(self, args: tuple[Tensor, ...], output: Tensor) -> None:
+        """Keep X (B, T, F)."""
+        self._x = args[0].detach()
+        self.activation_in = float(self._x.abs().amax())
+        self.activation_out = float(output.abs().amax())
 
     @contextmanager
     def clear_row(self, row: int) -> Iterator[None]:
@@ -167,22 +171,13 @@ class ExpertSite(Site):
         routed = zip(self._index[token].tolist(), self._weights[token].tolist(), strict=True)
         return {e: r * self.inputs(token, e).double() * self.matrix(e)[row].double() for e, r in routed}
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Record what reaches the experts: hidden (N, D), expert ids and routing weights (N, K)."""
-
-        def hook(_module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            self._hidden, self._index, self._weights = (a.detach() for a in args[:3])
-            self.activation_out = float(output.abs().amax())
-            self.activation_in = max(
-                float(self.inputs(t, e).abs().amax()) for t, row in enumerate(self._index.tolist()) for e in row
-            )
-
-        handle = self.module.register_forward_hook(hook)
-        try:
-            yield
-        finally:
-            handle.remove()
+    def _record(self, args: tuple[Tensor, ...], output: Tensor) -> None:
+        """Keep what reaches the experts: hidden (N, D), expert ids and routing weights (N, K)."""
+        self._hidden, self._index, self._weights = (a.detach() for a in args[:3])
+        self.activation_out = float(output.abs().amax())
+        self.activation_in = max(
+            float(self.inputs(t, e).abs().amax()) for t, row in enumerate(self._index.tolist()) for e in row
+        )
 
     @contextmanager
     def clear_row(self, row: int) -> Iterator[None]:

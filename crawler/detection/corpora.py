@@ -24,7 +24,7 @@ PROMPT = (
     "nor the river that ran down to the sea."
 )
 MAX_PROMPT = 64
-"""Tokens of the prompt watched at most: within every sliding window, and a third of the cost of 128."""
+"""Tokens of the prompt watched at most: within every sliding window; 128 took half as long again (LOG.md)."""
 CHARACTERS = 16
 """Characters of a text that are tokenized for each token wanted, at first: a whole book takes time and memory."""
 STOPWORDS = ("the", ".", ",", "and", "of", "to", "a", "in", "\n")

@@ -1,6 +1,6 @@
 """Return freed memory to the system between layers. glibc keeps it, in holes that the next layer does not fit.
 
-Without this the scan of a 1.1 B model with its causal test peaked a quarter higher (LOG.md). Elsewhere it does nothing.
+Without this the scan of a 1.1 B model with its causal test peaked higher (figures in LOG.md). Elsewhere it is idle.
 """
 
 import ctypes
