@@ -550,7 +550,10 @@ def test_an_endpoint_that_does_not_answer_is_named_in_one_line() -> None:
     ],
     ids=ascii,
 )
-def test_a_target_that_is_none_is_wrong_usage(hub: Hub, capsys: Capture, target: str) -> None:
+def test_a_target_that_is_none_is_wrong_usage(
+    hub: Hub, capsys: Capture, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert main(["scan", "--json", "--", target]) == 2
 
     out, err = capsys.readouterr()
@@ -624,6 +627,10 @@ def test_a_place_that_is_read_only_is_an_error(capsys: Capture, folder: Path, mo
     for path in (folder.parent, folder):
         path.chmod(0o555)
     monkeypatch.chdir(folder.parent)
+    main(
+        ["scan", "model", "--no-effects"]
+    )  # loads what a user without rights may not read, where the checkout is private
+    capsys.readouterr()
     mine = os.geteuid()
     if mine == 0:
         os.seteuid(65534)

@@ -4,6 +4,7 @@ import hashlib
 import resource
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -85,6 +86,7 @@ def cost_of(checkpoint: Checkpoint, seconds: float) -> Cost:
     )
 
 
+@cache
 def libraries() -> dict[str, str]:
     return {n: version(n) for n in ("torch", "transformers", "huggingface_hub")}
 
