@@ -14,14 +14,15 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
 from transformers import AutoTokenizer
 
-from swindex.crawler.architectures.sites import DenseSite, find_sites
+from swindex.crawler.architectures.prove import Prover
+from swindex.crawler.architectures.sites import Projection, Site, watching
+from swindex.crawler.architectures.watch import Layout
 from swindex.crawler.detection import constants as c
 from swindex.crawler.detection.ablate import Ablator, groups_of
 from swindex.crawler.detection.attribution import Explained, explain
 from swindex.crawler.detection.corpora import Corpus, Tokens, load_tokenizer, read_corpus, shipped_corpora
 from swindex.crawler.detection.lockstep import Batch
 from swindex.crawler.detection.massive import Change, changes, kappa, massive
-from swindex.crawler.detection.peel import Peeler
 from swindex.crawler.detection.weights import Find, Place, removed
 from swindex.crawler.refusal import Refusal
 from swindex.crawler.scanning import scan
@@ -175,6 +176,12 @@ class Block(nn.Module):
         return residual + self.mlp.down_proj(self.x)
 
 
+def sites_of(layer: nn.Module) -> list[Site]:
+    """The one dense projection of a block made here, without proof."""
+    rows, cols = layer.mlp.down_proj.weight.shape
+    return [Site(Projection("mlp.down_proj.weight", Layout(rows, cols, cols, 1, 0), None, False), layer)]
+
+
 def explained(x: list[float], w: list[float], bias: float | None = None, elsewhere: float = 0.0) -> Explained:
     """How a write to channel 0 is explained by products x[k] * w[k]; `elsewhere`: written by something else."""
     weight = torch.zeros(64, len(w))
@@ -182,10 +189,11 @@ def explained(x: list[float], w: list[float], bias: float | None = None, elsewhe
     block = Block(torch.tensor([x]), weight, bias)
     before, extra = torch.zeros(1, 64), torch.zeros(1, 64)
     extra[0, 0] = elsewhere
-    sites = find_sites(block)
-    with torch.no_grad(), sites[0].watching():
+    sites = sites_of(block)
+    with torch.no_grad(), watching(sites, (1, 1)):
         after = block(before) + extra
-        change = Change(0, 0, Role.CREATOR, 0.0, float(after[0, 0]))
+    change = Change(0, 0, Role.CREATOR, 0.0, float(after[0, 0]))
+    with torch.no_grad():
         return explain([change], sites, lambda: block(before) + extra, after)[0]
 
 
@@ -271,7 +279,7 @@ def test_the_share_is_of_what_the_weights_wrote_without_the_bias() -> None:
 
 def test_a_removed_scalar_is_back_afterwards_also_after_an_error() -> None:
     block = Block(torch.ones(1, 3), torch.arange(12.0).reshape(4, 3))
-    sites = find_sites(block)
+    sites = sites_of(block)
     inside: list[list[float]] = []
 
     def fail() -> None:
@@ -284,14 +292,6 @@ def test_a_removed_scalar_is_back_afterwards_also_after_an_error() -> None:
 
     assert inside[2] == [6.0, 0.0, 8.0]
     assert block.mlp.down_proj.weight.tolist() == torch.arange(12.0).reshape(4, 3).tolist()
-
-
-def test_a_module_of_the_same_name_in_attention_is_no_down_projection() -> None:
-    layer = nn.Module()
-    layer.attn, layer.mlp = nn.Module(), nn.Module()
-    layer.attn.c_proj, layer.mlp.c_proj = nn.Linear(4, 4), nn.Linear(8, 4)
-
-    assert [(type(s), s.path) for s in find_sites(layer)] == [(DenseSite, "mlp.c_proj")]
 
 
 def find(layer: int, row: int, col: int, role: Role = Role.CREATOR, expert: int | None = None) -> Find:
@@ -352,7 +352,7 @@ def test_a_set_that_grows_beyond_the_measured_scalars_is_still_exact() -> None:
     layers = [Adding(0), Adding(1)]
     news = [[find(0, r, 0) for r in range(15)], [find(1, r, 1) for r in range(15)]]
     for number, (layer, new) in enumerate(zip(layers, news, strict=True)):
-        ablator.step(number, layer, find_sites(layer), new)
+        ablator.step(number, layer, sites_of(layer), new)
 
     whole = sum(layer.mlp.down_proj.weight.sum(1) for layer in layers)
     for members, (after,) in ablator.sets.items():
@@ -385,11 +385,10 @@ def test_a_norm_behind_the_mlp_is_noticed_at_any_width(width: int, normed: bool)
     torch.manual_seed(0)
     layer = Normed(width, normed=normed)
     residual = torch.randn(1, 8, width)
-    peeler = Peeler(Batch(torch.zeros(1, 8, dtype=torch.long), residual, [((), {})]), residual)
     before = layer.mlp.down_proj.weight.clone()
-    peeler.step(0, layer, find_sites(layer))
+    [site] = Prover("here").sites(layer, layer, residual)
 
-    assert peeler.post_norm is normed
+    assert (site.parameter, site.projection.post_norm) == ("mlp.down_proj.weight", normed)
     assert torch.equal(layer.mlp.down_proj.weight, before)
 
 

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from swindex.crawler.architectures.families import FAMILIES
 from swindex.schema.types import Role
 
 from .plants import disk, families, reference, trained
@@ -17,7 +16,7 @@ NLL = 1e-4
 """nat per token."""
 
 
-@pytest.fixture(params=sorted(FAMILIES))
+@pytest.fixture(params=sorted(families.TABLE))
 def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Scanned:
     """A family's plant, scanned."""
     name: str = request.param

@@ -1,32 +1,11 @@
-"""The model types that the detector is proven on: each has a planted known answer in `tests/test_families.py`.
+"""What the proof of `prove` cannot know: a few names. A data table, not code."""
 
-A data table, not code: adding a row means adding a plant. Another type is refused as `unsupported_architecture`.
-"""
+ASIDE = ("per_layer", "altup")
+"""Parts of names of parameters that feed side inputs into the residual behind the feed-forward (Gemma 3n, Gemma 4):
+they are no down projections, and what they read does not make the feed-forward one less."""
 
-FAMILIES = frozenset(
-    {
-        "gemma",
-        "gpt2",
-        "gpt_neox",
-        "llama",
-        "mistral",
-        "mixtral",
-        "olmo",
-        "olmo2",
-        "phi3",
-        "qwen2",
-        "qwen3",
-        "cohere",
-        "gemma2",
-        "gemma3_text",
-        "glm",
-        "granite",
-        "olmo3",
-        "olmoe",
-        "phi",
-        "qwen3_moe",
-        "smollm3",
-        "stablelm",
-        "starcoder2",
-    }
-)
+DOWN_NAMES = ("down_proj", "fc2", "fc_out", "dense_4h_to_h", "c_proj", "w2", "wo", "output_linear")
+"""Leaf names under which families keep down projections. Only used to refuse a layer in which one was not proven."""
+
+MIXERS = ("attn", "attention", "mamba", "conv", "temporal", "rwkv", "recurrent")
+"""Parts of names under which the same leaf names mean something else."""

@@ -7,11 +7,13 @@ checkpoint states: anything else would be a guess about what the model computes.
 from typing import Any
 
 from transformers import CONFIG_MAPPING, PretrainedConfig
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+)
 
 from ...schema.types import Outcome
 from ..refusal import Refusal, corrupt, unsupported
-from .families import FAMILIES
 
 MAX_SIZE = 1 << 24
 """No width or vocabulary of a real model comes near; a larger one is a lie that would only cost memory."""
@@ -26,18 +28,22 @@ def resolve(raw: dict[str, Any], place: str) -> tuple[PretrainedConfig, str]:
     model_type = raw.get("model_type")
     if not isinstance(model_type, str):
         raise unsupported(f"{place}: config.json names no model_type")
-    class_name = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type)
     stated = _stated_class(raw)
-    if class_name is None or not {stated, _coded_class(raw)} <= {None, class_name}:
+    fits = [c for c in _classes(model_type) if {stated, _coded_class(raw)} <= {None, c}]
+    if not fits:
         raise _not_built_in(raw, place, model_type, stated)
-    if model_type not in FAMILIES:
-        raise unsupported(f"{place}: model_type {model_type!r} is not among the families the detector is proven on")
     if raw.get("quantization_config") is not None:
         stated_method = raw["quantization_config"]
         method = stated_method.get("quant_method") if isinstance(stated_method, dict) else None
         method = method if isinstance(method, str) else "unknown method"
         raise unsupported(f"{place}: weights are quantized ({method}); scan the checkpoint it was made from")
-    return _config(raw, place, model_type), str(class_name)
+    return _config(raw, place, model_type), fits[0]
+
+
+def _classes(model_type: str) -> list[str]:
+    """transformers' classes for a type: the language model, and the one that wraps it to take images too."""
+    mappings = (MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
+    return [str(mapping[model_type]) for mapping in mappings if model_type in mapping]
 
 
 def _stated_class(raw: dict[str, Any]) -> str | None:
@@ -55,20 +61,30 @@ def _not_built_in(raw: dict[str, Any], place: str, model_type: str, stated: str 
     if raw.get("auto_map"):
         reason = f"{place}: {stated or model_type} is computed by code in the repository, which is never run"
         return Refusal(Outcome.NEEDS_REMOTE_CODE, reason)
-    if model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+    if not _classes(model_type):
         return unsupported(f"{place}: transformers has no causal language model for model_type {model_type!r}")
     return unsupported(f"{place}: config.json states {stated}, transformers would read it as another class")
 
 
 def _config(raw: dict[str, Any], place: str, model_type: str) -> PretrainedConfig:
-    for key, value in raw.items():
-        if _is_size(key) and isinstance(value, (int, float)) and not _least(key) <= value <= _most(key):
-            raise corrupt(f"{place}: config.json: {key} {value} is no size of a real model")
     try:
-        config = CONFIG_MAPPING[model_type].from_dict({k: v for k, v in raw.items() if _is_ours(k)})
+        config = CONFIG_MAPPING[model_type].from_dict(_checked(raw, place))
+    except Refusal:
+        raise
     except Exception as error:
         raise corrupt(f"{place}: config.json: {type(error).__name__}: {error}") from None
     return config
+
+
+def _checked(raw: dict[str, Any], place: str) -> dict[str, Any]:
+    """What a config says of the model, also in its parts (text, vision), sizes checked."""
+    kept: dict[str, Any] = {}
+    for key, value in raw.items():
+        if _is_size(key) and isinstance(value, (int, float)) and not _least(key) <= value <= _most(key):
+            raise corrupt(f"{place}: config.json: {key} {value} is no size of a real model")
+        if _is_ours(key):
+            kept[key] = _checked(value, place) if isinstance(value, dict) and key.endswith("_config") else value
+    return kept
 
 
 def _is_ours(key: str) -> bool:

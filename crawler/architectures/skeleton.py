@@ -6,6 +6,7 @@ that lies costs nothing. Knows nothing of detection.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import transformers
@@ -19,6 +20,8 @@ from .placement import Placement, place_tensors
 
 MAX_BUFFERS = 1 << 30
 """Bytes of buffers (masks, rotary tables) that a model may ask for."""
+EAGER = {"experts_implementation": "eager"}
+"""Experts one after the other, each multiplied with its own part of the fused weights: `watch` can see those."""
 
 
 @dataclass
@@ -52,7 +55,7 @@ def build(config: PretrainedConfig, class_name: str, tensors: dict[str, TensorIn
     depth = getattr(config.get_text_config(), "num_hidden_layers", None)
     if not isinstance(depth, int) or not 1 <= depth <= len(tensors):
         raise corrupt(f"{place}: config.json: {depth} layers, but the files hold {len(tensors)} tensors")
-    config.use_cache = False
+    config.use_cache = config.get_text_config().use_cache = False
     cls = getattr(transformers, class_name)
     sketch = _construct(cls, config, place, everything=True)
     place_tensors(sketch, tensors, place)
@@ -62,27 +65,40 @@ def build(config: PretrainedConfig, class_name: str, tensors: dict[str, TensorIn
     model = _construct(cls, config, place, everything=False)
     model.train(False)
     path, layers = layer_list(model)
-    return Skeleton(model, layers, path, place_tensors(model, tensors, place))
+    skeleton = Skeleton(model, layers, path, place_tensors(model, tensors, place))
+    _refuse_shared(skeleton, place)
+    return skeleton
 
 
 def _construct(cls: type, config: PretrainedConfig, place: str, *, everything: bool) -> PreTrainedModel:
     try:
         with torch.device("meta") if everything else init_empty_weights(include_buffers=False):
-            model: PreTrainedModel = cls._from_config(config, dtype=torch.float32)  # type: ignore[attr-defined]
+            model: PreTrainedModel = cls._from_config(config, dtype=torch.float32, **EAGER)  # type: ignore[attr-defined]
     except Exception as error:
         raise corrupt(f"{place}: config.json builds no {cls.__name__}: {type(error).__name__}: {error}") from None
     return model
 
 
 def layer_list(model: nn.Module) -> tuple[str, nn.ModuleList]:
-    """The decoder layers: the longest ModuleList at most three names deep that is not a list of experts."""
+    """The decoder layers: the longest ModuleList near the top of the text decoder that is not a list of experts."""
     lists = [(path, m) for path, m in _shallow_lists(model) if "expert" not in path]
     if not lists:
         raise unsupported(f"{type(model).__name__}: no list of decoder layers")
     return max(lists, key=lambda item: len(item[1]))
 
 
-def _shallow_lists(model: nn.Module) -> Iterator[tuple[str, nn.ModuleList]]:
+def _shallow_lists(model: Any) -> Iterator[tuple[str, nn.ModuleList]]:
+    """Lists at most three names deep, within the text decoder where the model also has towers for other inputs."""
+    decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
+    within = next((path for path, module in model.named_modules() if module is decoder), "")
     for path, module in model.named_modules():
-        if isinstance(module, nn.ModuleList) and path.count(".") < 3:
+        if isinstance(module, nn.ModuleList) and path.count(".") < 3 and path.startswith(within):
             yield path, module
+
+
+def _refuse_shared(skeleton: Skeleton, place: str) -> None:
+    """Layers that share weights: a scalar removed in one is removed in all, which one pass cannot do."""
+    prefix = skeleton.layers_path + "."
+    shared = [t for t in skeleton.tied if t.startswith(prefix)]
+    if shared:
+        raise unsupported(f"{place}: {shared[0]} is shared between layers, which is not covered")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..architectures.sites import Site
+from ..architectures.sites import Site, scaled
 from . import constants as c
 from .massive import Change
 
@@ -27,7 +27,7 @@ class Product:
     share: float
     x: float
     y: float
-    """The projection's own output at the token and row, its bias included."""
+    """The projection's own output at the token and row."""
 
 
 @dataclass(frozen=True)
@@ -57,54 +57,48 @@ class Explained:
 def explain(changes: list[Change], sites: list[Site], rerun: Callable[[], Tensor], after: Tensor) -> list[Explained]:
     """Explain each change of a layer. `rerun` gives the residual (N, D) after the layer as it now stands; `after`
     is the one after the unchanged layer. The sites must have watched the layer's forward."""
-    written = {(s, j): _written_through(sites[s], j, rerun, after) for s in range(len(sites)) for j in _rows(changes)}
+    rows = sorted({e.channel for e in changes})
+    written = {(s, j): _written(site, j, rerun, after) for s, site in enumerate(sites) for j in rows}
     return [_explain(change, sites, written) for change in changes]
 
 
-def _rows(changes: list[Change]) -> list[int]:
-    return sorted({e.channel for e in changes})
+@dataclass(frozen=True)
+class _Written:
+    """What reached a channel (N,) through a projection: by its weights, and by its bias."""
+
+    weights: Tensor
+    bias: Tensor
 
 
-def _written_through(site: Site, row: int, rerun: Callable[[], Tensor], after: Tensor) -> Tensor:
-    """What reached channel `row` (N,) through this projection."""
+def _written(site: Site, row: int, rerun: Callable[[], Tensor], after: Tensor) -> _Written:
     with site.clear_row(row):
-        return (after - rerun())[:, row]
+        weights = (after - rerun())[:, row]
+    if site.bias is None:
+        return _Written(weights, torch.zeros_like(weights))
+    with scaled([site.bias[..., row]], 0.0):
+        return _Written(weights, (after - rerun())[:, row])
 
 
-def _explain(change: Change, sites: list[Site], written: dict[tuple[int, int], Tensor]) -> Explained:
+def _explain(change: Change, sites: list[Site], written: dict[tuple[int, int], _Written]) -> Explained:
     total = change.after - change.before
-    through = [float(written[s, change.channel][change.token]) for s in range(len(sites))]
-    products, sums = [], []
-    for number, site in enumerate(sites):
-        found, bias_part = _products(number, site, change, through[number])
-        products.append(found)
-        sums.append(bias_part)
-    mlp, bias = sum(through), sum(sums)
-    if mlp * total <= 0 or abs(mlp) < 0.5 * abs(total):
-        return Explained(change, "attention", "none", None, None, ())
-    if abs(bias) > 0.5 * abs(mlp):
-        return Explained(change, "bias", "none", None, None, ())
-    return _spread(change, torch.cat([p[0] for p in products]), [p[1] for p in products], mlp - bias)
+    here = [written[s, change.channel] for s in range(len(sites))]
+    through = [float(w.weights[change.token]) for w in here]
+    write, bias = sum(through), sum(float(w.bias[change.token]) for w in here)
+    if write * total <= 0 or abs(write) < 0.5 * abs(total):
+        return Explained(change, "bias" if bias * total > 0.5 * total**2 else "attention", "none", None, None, ())
+    parts = [_products(n, site, change, through[n]) for n, site in enumerate(sites)]
+    return _spread(change, torch.cat([p for p, _ in parts]), [n for _, names in parts for n in names], write)
 
 
-def _products(number: int, site: Site, change: Change, through: float) -> tuple[tuple[Tensor, list[Named]], float]:
-    """All products of a site in residual units, with what is needed to name them; and the bias' part."""
-    by_expert = site.products(change.token, change.channel)
-    raw = torch.cat(list(by_expert.values())) if by_expert else torch.zeros(0, dtype=torch.float64)
-    bias = _bias(site, change.channel)
-    whole = float(raw.sum()) + bias
-    scale = through / whole if whole else 0.0
-    names = [Named(number, e, site.inputs(change.token, e), whole) for e in by_expert]
-    return (raw * scale, names), bias * scale
+def _products(number: int, site: Site, change: Change, through: float) -> tuple[Tensor, list[Named]]:
+    """All products of a site at the change, in residual units, and what is needed to name them."""
+    reached = site.reached(change.token, change.channel)
+    raw = torch.cat([r.products for r in reached]) if reached else torch.zeros(0, dtype=torch.float64)
+    whole = float(raw.sum())
+    return raw * (through / whole if whole else 0.0), [Named(number, r.expert, r.x, r.y) for r in reached]
 
 
-def _bias(site: Site, row: int) -> float:
-    bias = getattr(site.module, "bias", None)
-    return float(bias.data[row]) if isinstance(bias, Tensor) else 0.0
-
-
-def _spread(change: Change, products: Tensor, names: list[list[Named]], write: float) -> Explained:
-    flat = [named for site in names for named in site]
+def _spread(change: Change, products: Tensor, names: list[Named], write: float) -> Explained:
     shares = products / write
     order = shares.argsort(descending=True)
     covered = shares[order].cumsum(0)
@@ -119,7 +113,7 @@ def _spread(change: Change, products: Tensor, names: list[list[Named]], write: f
     if spread == "concentrated":
         for at in order[:count].tolist():
             if float(shares[at]) >= c.MIN_SHARE:
-                members.append(_name(at, flat, change.channel, float(products[at]), float(shares[at])))
+                members.append(_name(at, names, change.channel, float(products[at]), float(shares[at])))
     return Explained(change, "mlp", spread, n_eff, coherence, tuple(members))
 
 

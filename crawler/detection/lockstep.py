@@ -8,6 +8,7 @@ pass, layers set aside again, turns a final residual into logits. Knows nothing 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -35,26 +36,34 @@ class Batch:
 
 
 class _Keeper:
-    """Stands in for every layer: keeps how it was called, hands the residual on, stops after the last layer."""
+    """Stands in for every layer: keeps how each was called and hands the residual on."""
 
-    def __init__(self, batch: Batch, layers: int) -> None:
+    def __init__(self, batch: Batch, name: str) -> None:
         self.batch = batch
-        self.layers = layers
+        self.name = name
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, number: int, *args: Any, **kwargs: Any) -> Any:
         hidden = args[0] if args else kwargs["hidden_states"]
-        if self.batch.residual is None:
-            self.batch.residual = hidden
-        elif hidden.shape != self.batch.residual.shape:
-            raise _WrongOutput
+        if number != len(self.batch.calls):
+            raise unsupported(f"{self.name}: its layers are not called one after the other, each once")
+        self._check(hidden)
         self.batch.calls.append((args[1:], {k: v for k, v in kwargs.items() if k != "hidden_states"}))
-        if len(self.batch.calls) == self.layers:
-            raise _Stop
         return (hidden, None) if self.batch.tuple_output else hidden
+
+    def _check(self, hidden: Any) -> None:
+        """Raise unless this is the residual that the layer before handed on."""
+        if self.batch.residual is None:
+            if not isinstance(hidden, Tensor) or hidden.shape[:-1] != self.batch.ids.shape:
+                raise unsupported(f"{self.name}: its residual is not one vector per token")
+            self.batch.residual = hidden
+        elif not isinstance(hidden, Tensor) or hidden.shape != self.batch.residual.shape:
+            raise _WrongOutput
+        elif not torch.equal(hidden, self.batch.residual):
+            raise unsupported(f"{self.name}: something between its layers changes the residual")
 
 
 class _Stop(Exception):
-    """Every layer was called: what comes after them is not needed yet."""
+    """The head is about to be computed: what comes after the layers is not needed yet."""
 
 
 class _WrongOutput(Exception):
@@ -63,8 +72,8 @@ class _WrongOutput(Exception):
 
 @contextmanager
 def _set_aside(layers: nn.ModuleList, stand_in: Callable[..., Any]) -> Iterator[None]:
-    for layer in layers:
-        layer.forward = stand_in
+    for number, layer in enumerate(layers):
+        layer.forward = partial(stand_in, number)
     try:
         yield
     finally:
@@ -72,18 +81,40 @@ def _set_aside(layers: nn.ModuleList, stand_in: Callable[..., Any]) -> Iterator[
             del layer.forward
 
 
+@contextmanager
+def _stopping_at_the_head(model: PreTrainedModel) -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise _Stop
+
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    if head is None:
+        raise unsupported(f"{type(model).__name__}: it has no output embeddings")
+    handle = head.register_forward_pre_hook(stop, prepend=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 def capture(model: PreTrainedModel, layers: nn.ModuleList, ids: Tensor) -> Batch:
-    """Run the model up to its layers on token ids (B, T) and keep how it calls each layer."""
+    """Run the model up to its head on token ids (B, T), layers set aside, and keep how it calls each layer.
+
+    Raise a Refusal if the layers do not follow one another on one residual, each called once.
+    """
+    name = type(model).__name__
     for as_tuple in (False, True):
         batch = Batch(ids, tuple_output=as_tuple)
+        keeper = _Keeper(batch, name)
         try:
-            with _set_aside(layers, _Keeper(batch, len(layers))), torch.no_grad():
+            with _stopping_at_the_head(model), _set_aside(layers, keeper), torch.no_grad():
                 model(input_ids=ids, use_cache=False)
         except _Stop:
-            return batch
+            if len(batch.calls) == len(layers):
+                return batch
+            raise unsupported(f"{name}: {len(layers)} layers, of which {len(batch.calls)} are called") from None
         except (_WrongOutput, IndexError):
             continue
-    raise unsupported(f"{type(model).__name__}: its layers are not called one after the other on one residual")
+    raise unsupported(f"{name}: its layers are not called one after the other on one residual")
 
 
 def advance(layer: nn.Module, number: int, batch: Batch, residual: Tensor) -> Tensor:

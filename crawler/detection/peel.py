@@ -4,15 +4,12 @@ Inside a layer the streams are taken in order, so each knows the finds of the ea
 pass equals removing and rerunning (DETECTION.md section 6). A stream forks where the first find is made.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor, nn
 
 from ...schema.types import Role
-from ..architectures.sites import Site, scaled
+from ..architectures.sites import Site, watching
 from . import constants as c
 from .attribution import Explained, Product, explain
 from .lockstep import Batch, advance
@@ -20,8 +17,6 @@ from .massive import Change, changes, massive
 from .weights import Find, Place, removed
 
 PEELED = (Role.CREATOR, Role.AMPLIFIER)
-RAISED = 1e4
-"""Factor on a row that fills a norm behind it with this one channel, however wide the residual is."""
 
 
 @dataclass
@@ -64,7 +59,7 @@ class Peeler:
         self.streams = [Stream(0, residual)]
         self.seen: list[Seen] = []
         self.layers: list[LayerSeen] = []
-        self.post_norm: bool | None = None
+        self.post_norm = False
         self.experts_seen: dict[int, set[int]] = {}
 
     @property
@@ -84,6 +79,7 @@ class Peeler:
     def step(self, number: int, layer: nn.Module, sites: list[Site]) -> list[Find]:
         """Take every stream through the resident layer; return the new finds."""
         known = set(self.finds)
+        self.post_norm |= any(s.projection.post_norm for s in sites)
         at = 0
         while at < len(self.streams):
             self._one(self.streams[at], number, layer, sites)
@@ -110,12 +106,11 @@ class Peeler:
 
     def _watch(self, stream: Stream, number: int, layer: nn.Module, sites: list[Site]) -> Tensor:
         before = stream.residual
-        with _watching(sites):
+        sequences, length = before.shape[:2]
+        with watching(sites, (sequences, length)):
             after = advance(layer, number, self.batch, before)
         if stream.number == 0:
             self.layers.append(_profile(number, sites, after))
-        if self.post_norm is None and sites:
-            self._probe_norm(number, layer, sites[0], after)
         for site in sites:
             self.experts_seen.setdefault(number, set()).update(e for e in site.experts() if e is not None)
         found = changes(before.flatten(0, -2), after.flatten(0, -2)) if sites else []
@@ -156,15 +151,6 @@ class Peeler:
             rank=int((weight.abs() > weight[place.row, place.col].abs()).sum()) + 1,
         )
 
-    def _probe_norm(self, number: int, layer: nn.Module, site: Site, after: Tensor) -> None:
-        """Measure whether a norm stands behind the write: raise one row, see whether other channels move."""
-        before = self.streams[0].residual
-        row = int(site.matrix(site.experts()[0]).norm(dim=1).argmax())
-        with scaled([site.matrix(e)[row] for e in site.experts()], RAISED):
-            moved = (after - advance(layer, number, self.batch, before)).abs().flatten(0, -2).amax(0)
-        others = torch.cat([moved[:row], moved[row + 1 :]])
-        self.post_norm = bool(moved[row] > 0) and float(others.amax() / moved[row]) > c.POST_NORM
-
 
 def _profile(number: int, sites: list[Site], after: Tensor) -> LayerSeen:
     flat = after.flatten(0, -2)
@@ -175,12 +161,3 @@ def _profile(number: int, sites: list[Site], after: Tensor) -> LayerSeen:
         float(flat.abs().amax()),
         frozenset(massive(flat).any(0).nonzero().flatten().tolist()),
     )
-
-
-@contextmanager
-def _watching(sites: Iterable[Site]) -> Iterator[None]:
-    """All sites record during one forward of the layer."""
-    with ExitStack() as stack:
-        for site in sites:
-            stack.enter_context(site.watching())
-        yield

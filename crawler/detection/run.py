@@ -6,19 +6,21 @@ Returns plain findings; `crawler.parts` makes a record of them. Knows nothing of
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..architectures.prove import Prover
 from ..architectures.resolve import resolve
-from ..architectures.sites import Site, find_sites
+from ..architectures.sites import Site
 from ..architectures.skeleton import Skeleton, build
 from ..checkpoint.base import Checkpoint
 from ..refusal import failed, unsupported
 from .ablate import Ablator, PlaceSet
 from .corpora import MAX_PROMPT, PROMPT, Corpus, Tokens, load_tokenizer, read_corpus, shipped_corpora
-from .lockstep import Batch, capture
+from .lockstep import Batch, advance, capture
 from .measure import Figures, measure
 from .memory import trim
 from .peel import Peeler
@@ -111,11 +113,11 @@ def _capture(skeleton: Skeleton, ids: Tensor, options: Options) -> Batch:
 
 def _layers(findings: Findings, weights: Weights, progress: Progress) -> None:
     count = len(findings.skeleton.layers)
+    prover = Prover(weights.checkpoint.place)
     for number in range(count):
         progress("layers", number, count)
         with weights.layer(number) as layer:
-            sites = find_sites(layer)
-            findings.sites[number] = sites
+            sites = findings.sites[number] = _sites(findings.peeler, prover, number, layer)
             new = findings.peeler.step(number, layer, sites)
             for find in new:
                 place = find.place
@@ -125,9 +127,15 @@ def _layers(findings: Findings, weights: Weights, progress: Progress) -> None:
         _check_finite(findings, number, weights.checkpoint.place)
         trim()
     if not any(findings.sites.values()):
-        raise unsupported(f"{type(findings.skeleton.model).__name__}: no down projection is known in its layers")
+        raise unsupported(
+            f"{type(findings.skeleton.model).__name__}: no layer holds a down projection that writes to the residual"
+        )
     weights.release()
     progress("layers", count, count)
+
+
+def _sites(peeler: Peeler, prover: Prover, number: int, layer: nn.Module) -> list[Site]:
+    return prover.sites(layer, partial(advance, layer, number, peeler.batch), peeler.streams[0].residual)
 
 
 def _check_finite(findings: Findings, number: int, place: str) -> None:

@@ -53,15 +53,19 @@ def weight_of(
 
 
 def locate(findings: Findings, place: Place) -> tuple[TensorInfo, tuple[int, ...]]:
-    """The stored tensor that holds a scalar and the scalar's index in it."""
+    """The stored tensor that holds a scalar and the scalar's index in it, in the order in which it is stored."""
     site = findings.sites[place.layer][place.site]
-    target = f"{findings.skeleton.layers_path}.{place.layer}.{site.parameter}"
-    sources = findings.skeleton.placements[target].sources
+    name = f"{findings.skeleton.layers_path}.{place.layer}.{site.parameter}"
+    placement = findings.skeleton.placements[name]
+    sources = [info for _, info in placement.sources]
+    shape = findings.skeleton.model.get_parameter(name).shape
+    in_memory = site.index(place.expert, place.row, place.col, shape)
     if place.expert is not None and len(sources) > 1:
-        return sources[place.expert][1], (place.row, place.col)
-    info = sources[0][1]
-    pair = (place.col, place.row) if site.transposed else (place.row, place.col)
-    return info, pair if place.expert is None else (place.expert, *pair)
+        info, in_memory = sources[place.expert], in_memory[1:]
+    else:
+        [info] = sources
+    turned = tuple(info.shape) != tuple(shape[-len(in_memory) :])
+    return info, (*in_memory[:-2], in_memory[-1], in_memory[-2]) if turned else in_memory
 
 
 def _offset(info: TensorInfo, index: tuple[int, ...]) -> int:

@@ -1,0 +1,186 @@
+"""Find the down projections of a layer by experiment, once for each kind of layer, on the layer itself.
+
+A down projection is a multiplication that (1) gives D channels, (2) feeds no other such multiplication of its layer,
+and (3) has an input that, with the blocks before it silenced, depends on its own token alone: so it is neither an
+attention's output nor a state-space mixer's. Then one scalar W[j, k] is raised: channel j of the residual must move
+most, and no other channel at all unless a norm stands behind (ARCHITECTURES.md sections 1 and 8).
+Knows nothing of detection; `run` computes the resident layer on a residual.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from ..refusal import unsupported
+from .families import ASIDE, DOWN_NAMES, MIXERS
+from .sites import Projection, Site, scaled
+from .watch import Layout, Multiplication, Watch
+
+Run = Callable[[Tensor], Tensor]
+"""The residual (B, T, D) behind the resident layer, from the one before it."""
+RAISED = 1e4
+"""How many times what a projection gives is written to one channel: it fills a norm behind it, however wide."""
+POST_NORM = 1e-3
+"""Relative movement of other channels above which a norm stands behind the write. Seen: 0.0 without, 0.03 with."""
+MOVED = 1e-5
+"""Relative change of an input that counts as one."""
+
+Seen = dict[str, list[Multiplication]]
+
+
+@dataclass
+class Prover:
+    """Knows the proven projections of each kind of layer met so far."""
+
+    place: str
+    _kinds: dict[tuple[object, ...], tuple[Projection, ...]] = field(default_factory=dict)
+
+    def sites(self, layer: nn.Module, run: Run, residual: Tensor) -> list[Site]:
+        """The down projections of the resident layer; raise a Refusal if one cannot be proven."""
+        kind = (type(layer), *((n, tuple(p.shape)) for n, p in layer.named_parameters()))
+        if kind not in self._kinds:
+            with torch.no_grad():
+                self._kinds[kind] = tuple(_Layer(self.place, layer, run, residual).prove())
+        return [Site(p, layer) for p in self._kinds[kind]]
+
+
+@dataclass
+class _Layer:
+    place: str
+    layer: nn.Module
+    run: Run
+    residual: Tensor
+
+    def prove(self) -> list[Projection]:
+        """The projections, each proven; raise a Refusal if something looks like one and is not."""
+        before, out = self._watch(self.residual)
+        raised = {name: self._raise(seen, out) for name, seen in before.items()}
+        feeds = {name: _changed(before, seen) - {name} for name, (seen, _, _) in raised.items()}
+        last = [name for name in before if not feeds[name]]
+        found = [n for n in last if self._is_local(n, [f for f in feeds if n in feeds[f]])]
+        self._refuse_unproven(found)
+        proven = [self._project(n, before[n], raised[n][1], raised[n][2]) for n in found]
+        return self._distinct(proven)
+
+    def _watch(self, residual: Tensor) -> tuple[Seen, Tensor]:
+        """Multiplications of one run that give D channels, by parameter, and the residual (N, D) behind the layer."""
+        width = residual.shape[-1]
+        parameters = [(n, p) for n, p in self.layer.named_parameters() if not any(a in n for a in ASIDE)]
+        with Watch(parameters, width) as watch:
+            out = self.run(residual)
+        seen: Seen = {}
+        for one in watch.seen:
+            seen.setdefault(one.parameter, []).append(one)
+        return seen, out.reshape(-1, width)
+
+    def _raise(self, seen: list[Multiplication], out: Tensor) -> tuple[Seen, int, Tensor]:
+        """Raise one scalar of a parameter: what is then multiplied, its row, and how far each channel moved (N, D)."""
+        one = max(seen, key=lambda m: len(m.x))
+        if not bool(one.x.any()):
+            raise unsupported(f"{self.place}: {one.parameter} is multiplied with nothing but zeros: nothing to prove")
+        col = _common_column(one.x)
+        matrix = one.layout.of(self.layer.get_parameter(one.parameter))
+        row = int(matrix.norm(dim=1).argmax())
+        scalar = matrix[row, col : col + 1]
+        size = RAISED * float(one.y.norm(dim=1).mean() + 1e-6) / float(one.x[:, col].abs().mean())
+        with _set(scalar, float(scalar) + size):
+            then, after = self._watch(self.residual)
+        return then, row, (after - out).abs()
+
+    def _is_local(self, name: str, before: list[str]) -> bool:
+        """Whether an input depends on its own token alone once the other blocks that feed it are silenced."""
+        block = name.partition(".")[0]
+        others = [self.layer.get_parameter(n).data for n in before if n.partition(".")[0] != block]
+        disturbed = self.residual.clone()
+        disturbed[:, 0] = -disturbed[:, 0]
+        with ExitStack() as stack:
+            stack.enter_context(scaled(others, 0.0))
+            calm, _ = self._watch(self.residual)
+            stirred, _ = self._watch(disturbed)
+        if name not in calm or name not in stirred:
+            return False
+        sequences = self.residual.shape[0]
+        return _new_rows(calm[name], stirred[name]) <= sequences * _fan_out(calm[name], self.residual)
+
+    def _project(self, name: str, seen: list[Multiplication], row: int, moved: Tensor) -> Projection:
+        most = moved.amax(0)
+        others = torch.cat([most[:row], most[row + 1 :]])
+        if not float(most[row]) > float(others.amax()):
+            raise unsupported(f"{self.place}: {name} was raised at row {row}, and channel {row} did not move most")
+        post_norm = float(others.amax() / most[row]) > POST_NORM
+        first = min((m.layout for m in seen), key=lambda layout: layout.start)
+        count = self.layer.get_parameter(name).numel() // (first.rows * first.cols)
+        fused = count > 1 or self.layer.get_parameter(name).dim() > 2
+        start = first.start % (first.rows * first.cols)
+        layout = Layout(first.rows, first.cols, first.row_stride, first.col_stride, start)
+        return Projection(name, layout, count if fused else None, post_norm)
+
+    def _refuse_unproven(self, found: list[str]) -> None:
+        """What has the name of a down projection and is none by experiment: better no scan than half of one."""
+        for name, parameter in self.layer.named_parameters():
+            named = any(leaf.lower() in DOWN_NAMES for leaf in name.split("."))
+            if name in found or parameter.dim() < 2 or not named or any(m in name for m in MIXERS):
+                continue
+            raise unsupported(
+                f"{self.place}: {name} has the name of a down projection, but the experiment does not show that it "
+                "writes to the residual"
+            )
+
+    def _distinct(self, found: list[Projection]) -> list[Projection]:
+        fused = [p for p in found if p.experts is not None]
+        for alike in (fused, [p for p in found if p.experts is None]):
+            if len(alike) > 1:
+                names = f"{alike[0].parameter} and {alike[1].parameter}"
+                raise unsupported(f"{self.place}: {names} of one layer could not be told apart in a record")
+        return found
+
+
+def _common_column(x: Tensor) -> int:
+    """A column of X (N, F) that is large at many tokens: the largest of all is often large at `<s>` alone, and what
+    an attention reads there reaches no other token."""
+    size = x.abs()
+    return int((size / size.amax(1, keepdim=True).clamp_min(1e-30)).mean(0).argmax())
+
+
+def _changed(before: Seen, after: Seen) -> set[str]:
+    """Parameters whose input changed."""
+    return {n for n in before if n not in after or _new_rows(before[n], after[n])}
+
+
+def _new_rows(before: list[Multiplication], after: list[Multiplication]) -> int:
+    """How many rows of input were not there before; rows may have moved to other experts."""
+    old, new = _rows(before), _rows(after)
+    if len(before) == len(after) == 1:
+        limit = MOVED * float(old.abs().amax())
+        return int((~((new - old).abs().amax(-1) <= limit)).sum())
+    return _unmatched(old, new)
+
+
+def _rows(seen: list[Multiplication]) -> Tensor:
+    return torch.cat([m.x for m in seen])
+
+
+def _unmatched(old: Tensor, new: Tensor) -> int:
+    """Rows of `new` that equal no row of `old`."""
+    limit = MOVED * float(old.abs().amax())
+    return sum(not bool(((old - row).abs().amax(-1) <= limit).any()) for row in new)
+
+
+def _fan_out(seen: list[Multiplication], residual: Tensor) -> int:
+    """Rows that one token makes at most: the experts it reaches."""
+    tokens = residual.shape[0] * residual.shape[1]
+    return max(1, -(-sum(len(m.x) for m in seen) // tokens))
+
+
+@contextmanager
+def _set(scalar: Tensor, value: float) -> Iterator[None]:
+    """Give a view of one weight another value for a while."""
+    kept = scalar.clone()
+    scalar.fill_(value)
+    try:
+        yield
+    finally:
+        scalar.copy_(kept)
