@@ -100,7 +100,8 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for at in range(weight.shape[0]):
             matrix = weight[at]
             start = matrix.storage_offset() - parameter.storage_offset()
-            layout = Layout(self.width, matrix.shape[1], *map(int, matrix.stride()), int(start))
+            row_stride, col_stride = (int(s) for s in matrix.stride())
+            layout = Layout(self.width, matrix.shape[1], row_stride, col_stride, int(start))
             if len(weight) == 1:
                 yield Multiplication(name, layout, x[at], y[at])
             elif bool((rows := x[at].any(-1)).any()):  # zeros come from tokens that are not routed to this expert
