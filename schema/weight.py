@@ -84,7 +84,7 @@ class SuperWeight(Part):
     def _consistent(self) -> Self:
         if self.id != weight_id(self.layer, self.row, self.col, self.expert):
             raise ValueError(f"id {self.id} does not say the coordinates")
-        if tuple(self.index[-2:]) not in ((self.row, self.col), (self.col, self.row)):
+        if tuple(self.index[-2:]) not in ((self.row, self.col), (self.col, self.row)) and not self._is_stacked:
             raise ValueError(f"index {self.index} is not made of row {self.row} and col {self.col}")
         if len(self.index) == 3 and self.index[0] != self.expert:
             raise ValueError(f"index {self.index} does not begin with expert {self.expert}")
@@ -93,6 +93,17 @@ class SuperWeight(Part):
         if self.scan is not None and self.bits is None:
             raise ValueError(f"{self.id} was found by a scan but carries no bits")
         return self
+
+    @property
+    def _is_stacked(self) -> bool:
+        """Whether the tensor holds the experts' matrices one below the other: (E * F, D) or (E * D, F)."""
+        if not self.expert or len(self.index) != 2:
+            return False
+        for own, other in ((self.col, self.row), (self.row, self.col)):
+            height, rest = divmod(self.index[0] - own, self.expert)
+            if self.index[1] == other and rest == 0 and height > own:
+                return True
+        return False
 
     def _within_shape(self) -> None:
         if self.shape is None:

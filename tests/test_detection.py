@@ -348,7 +348,9 @@ class Adding(nn.Module):
 
 def test_a_set_that_grows_beyond_the_measured_scalars_is_still_exact() -> None:
     # Fifteen scalars in layer 0, more than are measured alone; in layer 1 each of their channels gets another one.
-    ablator = Ablator([Batch(torch.zeros(1, 1, dtype=torch.long), torch.zeros(1, 1, 20), [((), {})] * 2)], singles=2)
+    ablator = Ablator(
+        [Batch(torch.zeros(1, 1, dtype=torch.long), torch.zeros(1, 1, 20), {0: ((), {}), 1: ((), {})})], singles=2
+    )
     layers = [Adding(0), Adding(1)]
     news = [[find(0, r, 0) for r in range(15)], [find(1, r, 1) for r in range(15)]]
     for number, (layer, new) in enumerate(zip(layers, news, strict=True)):

@@ -56,14 +56,19 @@ class _Layer:
 
     def prove(self) -> list[Projection]:
         """The projections, each proven; raise a Refusal if something looks like one and is not."""
-        before, out = self._watch(self.residual)
-        raised = {name: self._raise(seen, out) for name, seen in before.items()}
-        feeds = {name: _changed(before, seen) - {name} for name, (seen, _, _) in raised.items()}
+        before, out = self._first()
+        raised = {name: self._raised(name, seen) for name, seen in before.items()}
+        feeds = {name: _changed(before, then) - {name} for name, (then, _) in raised.items()}
         last = [name for name in before if not feeds[name]]
         found = [n for n in last if self._is_local(n, [f for f in feeds if n in feeds[f]])]
         self._refuse_unproven(found)
-        proven = [self._project(n, before[n], raised[n][1], raised[n][2]) for n in found]
-        return self._distinct(proven)
+        return self._distinct([self._project(n, before[n], out, raised[n][1]) for n in found])
+
+    def _first(self) -> tuple[Seen, Tensor]:
+        try:
+            return self._watch(self.residual)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise unsupported(f"{self.place}: {type(self.layer).__name__} cannot be computed alone: {error}") from None
 
     def _watch(self, residual: Tensor) -> tuple[Seen, Tensor]:
         """Multiplications of one run that give D channels, by parameter, and the residual (N, D) behind the layer."""
@@ -76,19 +81,21 @@ class _Layer:
             seen.setdefault(one.parameter, []).append(one)
         return seen, out.reshape(-1, width)
 
-    def _raise(self, seen: list[Multiplication], out: Tensor) -> tuple[Seen, int, Tensor]:
-        """Raise one scalar of a parameter: what is then multiplied, its row, and how far each channel moved (N, D)."""
+    def _raised(self, name: str, seen: list[Multiplication], sign: float = 1.0) -> tuple[Seen, Tensor]:
+        """Raise one scalar of a parameter: what is then multiplied, and the residual (N, D) behind the layer."""
         one = max(seen, key=lambda m: len(m.x))
         if not bool(one.x.any()):
-            raise unsupported(f"{self.place}: {one.parameter} is multiplied with nothing but zeros: nothing to prove")
+            raise unsupported(f"{self.place}: {name} is multiplied with nothing but zeros: nothing to prove")
         col = _common_column(one.x)
-        matrix = one.layout.of(self.layer.get_parameter(one.parameter))
-        row = int(matrix.norm(dim=1).argmax())
-        scalar = matrix[row, col : col + 1]
+        row, matrix = self._row(one)
         size = RAISED * float(one.y.norm(dim=1).mean() + 1e-6) / float(one.x[:, col].abs().mean())
-        with _set(scalar, float(scalar) + size):
-            then, after = self._watch(self.residual)
-        return then, row, (after - out).abs()
+        with _set(matrix[row, col : col + 1], sign * size):
+            return self._watch(self.residual)
+
+    def _row(self, one: Multiplication) -> tuple[int, Tensor]:
+        """The strongest row of a matrix, and the matrix."""
+        matrix = one.layout.of(self.layer.get_parameter(one.parameter))
+        return int(matrix.norm(dim=1).argmax()), matrix
 
     def _is_local(self, name: str, before: list[str]) -> bool:
         """Whether an input depends on its own token alone once the other blocks that feed it are silenced."""
@@ -105,12 +112,15 @@ class _Layer:
         sequences = self.residual.shape[0]
         return _new_rows(calm[name], stirred[name]) <= sequences * _fan_out(calm[name], self.residual)
 
-    def _project(self, name: str, seen: list[Multiplication], row: int, moved: Tensor) -> Projection:
-        most = moved.amax(0)
-        others = torch.cat([most[:row], most[row + 1 :]])
-        if not float(most[row]) > float(others.amax()):
+    def _project(self, name: str, seen: list[Multiplication], out: Tensor, up: Tensor) -> Projection:
+        """Compare with the prediction. Up against down, a norm behind is full of channel j either way."""
+        row, _ = self._row(max(seen, key=lambda m: len(m.x)))
+        _, down = self._raised(name, seen, -1.0)
+        most, others = _most((up - down).abs(), row)
+        if not most > others:
             raise unsupported(f"{self.place}: {name} was raised at row {row}, and channel {row} did not move most")
-        post_norm = float(others.amax() / most[row]) > POST_NORM
+        most, others = _most((up - out).abs(), row)
+        post_norm = others > POST_NORM * most
         first = min((m.layout for m in seen), key=lambda layout: layout.start)
         count = self.layer.get_parameter(name).numel() // (first.rows * first.cols)
         fused = count > 1 or self.layer.get_parameter(name).dim() > 2
@@ -136,6 +146,12 @@ class _Layer:
                 names = f"{alike[0].parameter} and {alike[1].parameter}"
                 raise unsupported(f"{self.place}: {names} of one layer could not be told apart in a record")
         return found
+
+
+def _most(moved: Tensor, row: int) -> tuple[float, float]:
+    """How far (N, D) channel `row` moved at most, and any other."""
+    most = moved.amax(0)
+    return float(most[row]), float(torch.cat([most[:row], most[row + 1 :]]).amax())
 
 
 def _common_column(x: Tensor) -> int:

@@ -83,8 +83,17 @@ def _checked(raw: dict[str, Any], place: str) -> dict[str, Any]:
         if _is_size(key) and isinstance(value, (int, float)) and not _least(key) <= value <= _most(key):
             raise corrupt(f"{place}: config.json: {key} {value} is no size of a real model")
         if _is_ours(key):
-            kept[key] = _checked(value, place) if isinstance(value, dict) and key.endswith("_config") else value
+            kept[key] = _checked(value, place) if isinstance(value, dict) and key.endswith("_config") else _plain(value)
     return kept
+
+
+def _plain(value: Any) -> Any:
+    """A value with transformers' spelling of numbers that JSON does not have undone."""
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    if isinstance(value, dict) and set(value) == {"__float__"} and value["__float__"] in ("Infinity", "-Infinity"):
+        return float(value["__float__"])
+    return value
 
 
 def _is_ours(key: str) -> bool:

@@ -67,7 +67,17 @@ def build(config: PretrainedConfig, class_name: str, tensors: dict[str, TensorIn
     path, layers = layer_list(model)
     skeleton = Skeleton(model, layers, path, place_tensors(model, tensors, place))
     _refuse_shared(skeleton, place)
+    _make_parameters(model, skeleton.placements)
     return skeleton
+
+
+def _make_parameters(model: PreTrainedModel, placements: dict[str, Placement]) -> None:
+    """Stored buffers (a router's correction) come and go like the parameters they are."""
+    for name, buffer in list(model.named_buffers()):
+        if name in placements:
+            path, _, leaf = name.rpartition(".")
+            empty = nn.Parameter(torch.empty_like(buffer, device="meta"), requires_grad=False)
+            setattr(model.get_submodule(path), leaf, empty)
 
 
 def _construct(cls: type, config: PretrainedConfig, place: str, *, everything: bool) -> PreTrainedModel:
@@ -91,9 +101,8 @@ def _shallow_lists(model: Any) -> Iterator[tuple[str, nn.ModuleList]]:
     """Lists at most three names deep, within the text decoder where the model also has towers for other inputs."""
     decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
     within = next((path for path, module in model.named_modules() if module is decoder), "")
-    for path, module in model.named_modules():
-        if isinstance(module, nn.ModuleList) and path.count(".") < 3 and path.startswith(within):
-            yield path, module
+    lists = [(p, m) for p, m in model.named_modules() if isinstance(m, nn.ModuleList) and p.count(".") < 3]
+    yield from [(p, m) for p, m in lists if p.startswith(within)] or lists
 
 
 def _refuse_shared(skeleton: Skeleton, place: str) -> None:

@@ -102,7 +102,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             start = matrix.storage_offset() - parameter.storage_offset()
             row_stride, col_stride = (int(s) for s in matrix.stride())
             layout = Layout(self.width, matrix.shape[1], row_stride, col_stride, int(start))
-            if len(weight) == 1:
-                yield Multiplication(name, layout, x[at], y[at])
+            if len(weight) == 1 and len(x[at]):
+                yield Multiplication(name, layout, x[at], y[at].clone())  # what is given may be added to in place
             elif bool((rows := x[at].any(-1)).any()):  # zeros come from tokens that are not routed to this expert
                 yield Multiplication(name, layout, x[at][rows], y[at][rows])

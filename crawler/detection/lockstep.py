@@ -24,7 +24,8 @@ class Batch:
 
     ids: Tensor
     residual: Tensor | None = None
-    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
+    calls: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = field(default_factory=dict)
+    """By layer. A layer that is not called (cross-attention to an image that is not there) is not here."""
     tuple_output: bool = False
 
     @property
@@ -44,10 +45,10 @@ class _Keeper:
 
     def __call__(self, number: int, *args: Any, **kwargs: Any) -> Any:
         hidden = args[0] if args else kwargs["hidden_states"]
-        if number != len(self.batch.calls):
+        if number <= max(self.batch.calls, default=-1):
             raise unsupported(f"{self.name}: its layers are not called one after the other, each once")
         self._check(hidden)
-        self.batch.calls.append((args[1:], {k: v for k, v in kwargs.items() if k != "hidden_states"}))
+        self.batch.calls[number] = args[1:], {k: v for k, v in kwargs.items() if k != "hidden_states"}
         return (hidden, None) if self.batch.tuple_output else hidden
 
     def _check(self, hidden: Any) -> None:
@@ -109,7 +110,7 @@ def capture(model: PreTrainedModel, layers: nn.ModuleList, ids: Tensor) -> Batch
             with _stopping_at_the_head(model), _set_aside(layers, keeper), torch.no_grad():
                 model(input_ids=ids, use_cache=False)
         except _Stop:
-            if len(batch.calls) == len(layers):
+            if len(batch.calls) > len(layers) // 2:
                 return batch
             raise unsupported(f"{name}: {len(layers)} layers, of which {len(batch.calls)} are called") from None
         except (_WrongOutput, IndexError):
@@ -118,11 +119,13 @@ def capture(model: PreTrainedModel, layers: nn.ModuleList, ids: Tensor) -> Batch
 
 
 def advance(layer: nn.Module, number: int, batch: Batch, residual: Tensor) -> Tensor:
-    """The residual (B, T, D) after layer `number`."""
+    """The residual (B, T, D) after layer `number`; unchanged if the model does not call it."""
+    if number not in batch.calls:
+        return residual
     args, kwargs = batch.calls[number]
     with torch.no_grad():
         out = layer(residual, *args, **kwargs)
-    after: Tensor = out[0] if isinstance(out, tuple) else out
+    after: Tensor = out[0] if isinstance(out, tuple | list) else out
     return after
 
 

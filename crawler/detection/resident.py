@@ -51,8 +51,11 @@ class Weights:
         trim()
 
     @contextmanager
-    def outside(self) -> Iterator[None]:
-        """Modules outside the layers load themselves when first called; large ones are dropped at the end."""
+    def outside(self, *, embed: bool = False) -> Iterator[None]:
+        """Modules outside the layers load themselves when first called; large ones are dropped at the end.
+
+        `embed`: the input embedding at once; some models ask on which device it is before they call it.
+        """
         placements, tied = self.skeleton.outside(), self.skeleton.tied
         handles = []
         for path, module in self.skeleton.model.named_modules():
@@ -60,6 +63,8 @@ class Weights:
             needed = [n for n in own if n in placements or n in tied]
             if needed:
                 handles.append(module.register_forward_pre_hook(self._loader(needed)))
+            if needed and embed and module is self.skeleton.model.get_input_embeddings():
+                self._loader(needed)()
         try:
             yield
         finally:

@@ -92,7 +92,7 @@ def _prepare(skeleton: Skeleton, weights: Weights, tokens: Tokens, options: Opti
     corpora = ([read_corpus(Path(t)) for t in options.texts] or shipped_corpora()) if options.effects else []
     windows = [tokens.windows(corpus, options.windows, min(options.window, longest)) for corpus in corpora]
     _check_vocabulary(skeleton, [watched, *windows], weights.checkpoint.place)
-    with weights.outside():
+    with weights.outside(embed=True):
         batch = _capture(skeleton, watched, options)
         texts = [(c, _capture(skeleton, w, options)) for c, w in zip(corpora, windows, strict=True)]
     ablator = Ablator([b for _, b in texts]) if options.effects else None
@@ -116,6 +116,8 @@ def _layers(findings: Findings, weights: Weights, progress: Progress) -> None:
     prover = Prover(weights.checkpoint.place)
     for number in range(count):
         progress("layers", number, count)
+        if number not in findings.peeler.batch.calls:
+            continue
         with weights.layer(number) as layer:
             sites = findings.sites[number] = _sites(findings.peeler, prover, number, layer)
             new = findings.peeler.step(number, layer, sites)
