@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from ..architectures.placement import Placement
 from ..architectures.skeleton import Skeleton
@@ -31,6 +32,7 @@ class Weights:
         self.device = device
         self._kept: dict[str, Tensor] = {}
         """Stored tensors that are needed twice (tied embeddings), in their stored dtype."""
+        _say_device(skeleton.model, device)
         self._shared = frozenset(n for s in skeleton.tied.values() for n in skeleton.placements[s].names)
         self._pool: dict[int, list[Tensor]] = {}
         """float32 memory of the last layer, by number of elements: fresh pages cost more than the arithmetic."""
@@ -139,3 +141,10 @@ class Weights:
     def _set(self, name: str, value: nn.Parameter) -> None:
         path, _, leaf = name.rpartition(".")
         setattr(self.skeleton.model.get_submodule(path), leaf, value)
+
+
+def _say_device(model: nn.Module, device: str) -> None:
+    """Let the model and its towers say that they are on `device`: they go by a parameter that may be empty (meta)."""
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel):
+            module.__class__ = type(type(module).__name__, (type(module),), {"device": torch.device(device)})
