@@ -35,7 +35,7 @@ class Settings(Part):
 class LayerProfile(Part):
     """Largest |activation| of one layer over all prompts: into and out of the down projection, and residual.
 
-    A null figure with `finite` false was NaN or infinite.
+    A null figure with `finite` false was NaN or infinite; with `finite` true the layer has no down projection.
     """
 
     layer: Count
@@ -67,6 +67,29 @@ class Event(Part):
     weights: tuple[WeightId, ...] = ()
 
 
+class ExpertsSeen(Part):
+    """Which experts of a layer the prompts reached; the others are not covered."""
+
+    layer: Count
+    experts: Count
+    seen: Annotated[str, Field(pattern=r"^(\d+(-\d+)?(,\d+(-\d+)?)*)?$")]
+    """Numbers and ranges, as `0-3,7`."""
+
+
+class NormGain(Part):
+    """The gain of a norm behind a down projection at a channel that it makes massive: a culprit beside the weight."""
+
+    layer: Count
+    channel: Count
+    tensor: Text
+    value: float
+    """As stored."""
+    offset: float
+    """Added to the stored value: 0, or 1 in families that store gains less one."""
+    ratio_to_median: float
+    """|gain| over the norm's median |gain|."""
+
+
 class Cost(Part):
     """What a scan took."""
 
@@ -95,8 +118,10 @@ class Scan(Part):
     layers_covered: tuple[Count, ...] = ()
     experts: Count | None = None
     experts_covered: Count | None = None
+    experts_seen: tuple[ExpertsSeen, ...] = ()
     profile: tuple[LayerProfile, ...] = ()
     events: tuple[Event, ...] = ()
+    norm_gains: tuple[NormGain, ...] = ()
     rounds: Count | None = None
     converged: bool | None = None
     fits_float16: bool | None = None

@@ -89,7 +89,7 @@ class _Layer:
         col = _common_column(one.x)
         row, matrix = self._row(one)
         size = RAISED * float(one.y.norm(dim=1).mean() + 1e-6) / float(one.x[:, col].abs().mean())
-        with _set(matrix[row, col : col + 1], sign * size):
+        with changed_to(matrix[row, col : col + 1], sign * size):
             return self._watch(self.residual)
 
     def _row(self, one: Multiplication) -> tuple[int, Tensor]:
@@ -192,7 +192,7 @@ def _fan_out(seen: list[Multiplication], residual: Tensor) -> int:
 
 
 @contextmanager
-def _set(scalar: Tensor, value: float) -> Iterator[None]:
+def changed_to(scalar: Tensor, value: float) -> Iterator[None]:
     """Give a view of one weight another value for a while."""
     kept = scalar.clone()
     scalar.fill_(value)

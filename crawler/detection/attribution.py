@@ -5,7 +5,7 @@ again. That one difference holds residual multipliers, routing weights, gates an
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -52,6 +52,8 @@ class Explained:
     n_eff: float | None
     coherence: float | None
     members: tuple[Product, ...]
+    written: Tensor | None = None
+    """What reached the channel (N,) through the down projections; None when the MLP did not do it."""
 
 
 def explain(changes: list[Change], sites: list[Site], rerun: Callable[[], Tensor], after: Tensor) -> list[Explained]:
@@ -87,7 +89,8 @@ def _explain(change: Change, sites: list[Site], written: dict[tuple[int, int], _
     if write * total <= 0 or abs(write) < 0.5 * abs(total):
         return Explained(change, "bias" if bias * total > 0.5 * total**2 else "attention", "none", None, None, ())
     parts = [_products(n, site, change, through[n]) for n, site in enumerate(sites)]
-    return _spread(change, torch.cat([p for p, _ in parts]), [n for _, names in parts for n in names], write)
+    found = _spread(change, torch.cat([p for p, _ in parts]), [n for _, names in parts for n in names], write)
+    return replace(found, written=torch.stack([w.weights for w in here]).sum(0))
 
 
 def _products(number: int, site: Site, change: Change, through: float) -> tuple[Tensor, list[Named]]:

@@ -4,11 +4,13 @@ Inside a layer the streams are taken in order, so each knows the finds of the ea
 pass equals removing and rerunning (DETECTION.md section 6). A stream forks where the first find is made.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
 from ...schema.types import Role
+from ..architectures.gains import Gain, gain_behind
 from ..architectures.sites import Site, watching
 from . import constants as c
 from .attribution import Explained, Product, explain
@@ -44,8 +46,9 @@ class LayerSeen:
     """Largest absolute values in the unmodified pass, and the channels that are massive behind the layer."""
 
     layer: int
-    activation_in: float
-    activation_out: float
+    activation_in: float | None
+    """None where the layer has no down projection."""
+    activation_out: float | None
     residual: float
     massive: frozenset[int]
 
@@ -61,6 +64,8 @@ class Peeler:
         self.layers: list[LayerSeen] = []
         self.post_norm = False
         self.experts_seen: dict[int, set[int]] = {}
+        self.gains: dict[tuple[int, int], Gain] = {}
+        """By layer and channel: the gain of the norm behind, where there is one."""
 
     @property
     def finds(self) -> dict[Place, Find]:
@@ -128,10 +133,19 @@ class Peeler:
 
         for explained in explain(found, sites, rerun, after.flatten(0, -2)):
             change = explained.change
+            if stream.number == 0 and self.post_norm and explained.written is not None:
+                self._gain(number, layer, rerun, explained.written, change.channel)
             stood = before if change.role is Role.REMOVER else after
             self.seen.append(Seen(number, stream.number, explained, stood.flatten(0, -2)[change.token].clone()))
             for product in explained.members:
                 self._find(stream, number, sites, explained, product)
+
+    def _gain(self, number: int, layer: nn.Module, rerun: Callable[[], Tensor], written: Tensor, channel: int) -> None:
+        """Look once for the gain behind a channel that was written."""
+        if (number, channel) not in self.gains:
+            gain = gain_behind(layer, rerun, written, channel)
+            if gain is not None:
+                self.gains[number, channel] = gain
 
     def _find(self, stream: Stream, number: int, sites: list[Site], explained: Explained, product: Product) -> None:
         place = Place(number, product.site, product.expert, product.row, product.col)
@@ -156,8 +170,8 @@ def _profile(number: int, sites: list[Site], after: Tensor) -> LayerSeen:
     flat = after.flatten(0, -2)
     return LayerSeen(
         number,
-        max((s.activation_in for s in sites), default=0.0),
-        max((s.activation_out for s in sites), default=0.0),
+        max((s.activation_in for s in sites), default=None),
+        max((s.activation_out for s in sites), default=None),
         float(flat.abs().amax()),
         frozenset(massive(flat).any(0).nonzero().flatten().tolist()),
     )

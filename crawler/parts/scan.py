@@ -6,7 +6,7 @@ from typing import Any
 
 from ...schema.effect import Effect
 from ...schema.model import Model, Relation
-from ...schema.scan import Event, LayerProfile, Prompt, Settings
+from ...schema.scan import Event, ExpertsSeen, LayerProfile, NormGain, Prompt, Settings
 from ...schema.types import Outcome, Role, Verdict
 from ..architectures.skeleton import Skeleton
 from ..checkpoint.base import Checkpoint
@@ -63,17 +63,42 @@ def profile_of(findings: Findings) -> tuple[LayerProfile, ...]:
 
 
 def fits_float16(profile: Iterable[LayerProfile]) -> bool:
-    figures = [f for p in profile for f in (p.activation_in, p.activation_out, p.residual)]
-    return all(f is not None and f <= c.FLOAT16_MAX for f in figures)
+    figures = [f for p in profile for f in (p.activation_in, p.activation_out, p.residual) if f is not None]
+    return all(p.finite for p in profile) and max(figures, default=0.0) <= c.FLOAT16_MAX
 
 
 def experts_of(findings: Findings) -> dict[str, Any]:
-    seen = findings.peeler.experts_seen
-    if not any(seen.values()):
+    """How many experts there are, and which the prompts reached."""
+    layers = [
+        ExpertsSeen(layer=number, experts=count, seen=_ranges(findings.peeler.experts_seen.get(number, set())))
+        for number, sites in findings.sites.items()
+        for count in [s.projection.experts for s in sites if s.projection.experts is not None]
+    ]
+    if not layers:
         return {}
-    config = findings.skeleton.model.config.get_text_config()
-    count = getattr(config, "num_local_experts", None) or getattr(config, "num_experts", None) or 0
-    return {"experts": int(count) * len(seen), "experts_covered": sum(len(e) for e in seen.values())}
+    covered = sum(len(findings.peeler.experts_seen.get(x.layer, ())) for x in layers)
+    return {"experts": sum(x.experts for x in layers), "experts_covered": covered, "experts_seen": tuple(layers)}
+
+
+def _ranges(numbers: set[int]) -> str:
+    """`0-3,7` for {0, 1, 2, 3, 7}."""
+    first = sorted(n for n in numbers if n - 1 not in numbers)
+    last = sorted(n for n in numbers if n + 1 not in numbers)
+    return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in zip(first, last, strict=True))
+
+
+def gains_of(findings: Findings) -> Iterable[NormGain]:
+    """Gains of norms behind the channels that were made massive."""
+    for (number, channel), gain in sorted(findings.peeler.gains.items()):
+        placement = findings.skeleton.placements[f"{findings.skeleton.layers_path}.{number}.{gain.parameter}"]
+        yield NormGain(
+            layer=number,
+            channel=channel,
+            tensor=placement.names[0],
+            value=gain.stored,
+            offset=gain.offset,
+            ratio_to_median=gain.ratio_to_median,
+        )
 
 
 def outcome_of(finds: list[Find], effects: tuple[Effect, ...], options: Options) -> Outcome:

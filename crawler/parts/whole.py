@@ -7,7 +7,7 @@ from ..detection.ablate import groups_of
 from ..detection.run import Findings, Options
 from .effects import effects_of, group_kind, ids_of
 from .result import Result, cost_of, digest, libraries, now
-from .scan import events_of, experts_of, fits_float16, model_of, outcome_of, profile_of, settings_of
+from .scan import events_of, experts_of, fits_float16, gains_of, model_of, outcome_of, profile_of, settings_of
 from .weights import weight_of
 
 
@@ -41,6 +41,7 @@ def assemble(checkpoint: Checkpoint, findings: Findings, options: Options) -> Re
         **experts_of(findings),
         profile=profile,
         events=tuple(events_of(findings)),
+        norm_gains=tuple(gains_of(findings)),
         rounds=len(findings.peeler.streams) - 1,
         converged=findings.peeler.converged,
         fits_float16=fits_float16(profile),
