@@ -30,6 +30,8 @@ class Settings(Part):
     corpora: tuple[Text, ...] = ()
     compute_dtype: Text = "float32"
     effects: bool = True
+    depth: Annotated[str, Field(pattern="^(full|screen)$")] = "full"
+    """`screen`: the first token only, and not every layer."""
 
 
 class LayerProfile(Part):

@@ -41,6 +41,10 @@ def scan(
     no_effects: Annotated[
         bool, typer.Option("--no-effects", help="Stop at detection: do not measure what removal does.")
     ] = False,
+    depth: Annotated[
+        str,
+        typer.Option(metavar="full|screen", help="How thorough: screen looks at the first token only and stops early."),
+    ] = "full",
     text: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A text to measure effects on; may be repeated.")
     ] = None,
@@ -58,7 +62,9 @@ def scan(
     A folder, or a model on the Hub. Nothing is written unless --out is given."""
     if not os.path.exists(checkpoint) and not is_model_id(checkpoint):
         raise UsageError(f"{checkpoint!r:.120} is neither a folder nor a model id of the form org/name")
-    wanted = {"windows": windows, "window": window, "prompt": prompt, "device": device}
+    if depth not in ("full", "screen"):
+        raise UsageError(f"--depth {depth!r:.40}: full or screen")
+    wanted = {"depth": depth, "windows": windows, "window": window, "prompt": prompt, "device": device}
     given = {name: value for name, value in wanted.items() if value is not None}
     run, options = crawler("scan"), crawler("Options")
     chosen = options(effects=not no_effects, texts=tuple(str(t) for t in text or ()), **given)

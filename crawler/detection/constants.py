@@ -33,6 +33,10 @@ CONTROLS: Final = 8
 """Largest other weights of the same matrix that are removed one at a time for comparison."""
 SINGLES: Final = 12
 """Scalars whose effect alone is measured, at most."""
+SCREEN_QUIET: Final = 4
+"""A screen stops so many layers behind its last find."""
+SCREEN_PART: Final = 0.5
+"""Without a find it stops after this part of the layers."""
 FLOAT16_MAX: Final = 65504.0
 POST_NORM: Final = 1e-3
 """Relative movement of other channels above which a norm stands behind the write."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..refusal import failed
+from ..refusal import Refusal, failed
 
 TEXTS = Path(__file__).resolve().parent.parent / "texts"
 SHIPPED = ("wikitext2", "grimm")
@@ -25,6 +25,8 @@ PROMPT = (
 )
 MAX_PROMPT = 64
 """Tokens of the prompt watched at most: within every sliding window; 128 took half as long again (LOG.md)."""
+SCREEN = 8
+"""Tokens of the sequence that a screen runs; it watches the first."""
 CHARACTERS = 16
 """Characters of a text that are tokenized for each token wanted, at first: a whole book takes time and memory."""
 STOPWORDS = ("the", ".", ",", "and", "of", "to", "a", "in", "\n")
@@ -73,8 +75,19 @@ class Tokens:
             return ["without <s>"], torch.tensor([ids])
         return ["with <s>", "without <s>"], torch.tensor([[self.bos, *ids[:-1]], ids])
 
-    def kind(self, position: int, token: int) -> tuple[str, str]:
+    def screen(self, vocabulary: int) -> Tensor:
+        """Token ids (1, SCREEN): the first is `<s>`, or the prompt's first where the tokenizer emits none.
+
+        With causal attention what is computed at the first position depends on that token alone. The others are any
+        tokens that differ: the proof of the architecture needs some, and they are not watched.
+        """
+        first = self.bos if self.bos is not None else self.ids(PROMPT)[0]
+        return torch.tensor([[first, *(n * vocabulary // SCREEN for n in range(1, SCREEN))]])
+
+    def kind(self, position: int, token: int) -> tuple[str | None, str]:
         """The text of a token and its class: bos, first, newline, delimiter, special or word."""
+        if self.tokenizer is None:
+            return None, "bos" if token == self.bos else "first"
         text = str(self.tokenizer.decode([token]))
         if position == 0:
             return text, "bos" if token == self.bos else "first"
@@ -102,6 +115,16 @@ def load_tokenizer(folder: Path, place: str) -> Tokens:
     except Exception as error:
         raise failed(f"{place}: no usable tokenizer ({type(error).__name__}: {str(error)[:200]})") from None
     return Tokens(tokenizer, bos)
+
+
+def start_only(folder: Path, place: str, bos: Any) -> Tokens:
+    """What a screen needs: the tokenizer, or without a usable one just the `<s>` that the config names."""
+    try:
+        return load_tokenizer(folder, place)
+    except Refusal:
+        if not isinstance(bos, int):
+            raise
+        return Tokens(None, bos)
 
 
 def _emitted_bos(tokenizer: Any) -> int | None:

@@ -56,8 +56,10 @@ class LayerSeen:
 class Peeler:
     """Carries the streams of one batch through the layers, one resident layer at a time."""
 
-    def __init__(self, batch: Batch, residual: Tensor, rounds: int = c.ROUNDS) -> None:
+    def __init__(self, batch: Batch, residual: Tensor, rounds: int = c.ROUNDS, watched: int | None = None) -> None:
+        """`watched`: how many tokens, from the first on, are looked at; all of them without it."""
         self.batch = batch
+        self.watched = watched
         self.rounds = rounds
         self.streams = [Stream(0, residual)]
         self.seen: list[Seen] = []
@@ -115,13 +117,17 @@ class Peeler:
         with watching(sites, (sequences, length)):
             after = advance(layer, number, self.batch, before)
         if stream.number == 0:
-            self.layers.append(_profile(number, sites, after))
+            self.layers.append(_profile(number, sites, self._flat(after)))
         for site in sites:
             self.experts_seen.setdefault(number, set()).update(e for e in site.experts() if e is not None)
-        found = changes(before.flatten(0, -2), after.flatten(0, -2)) if sites else []
+        found = changes(self._flat(before), self._flat(after)) if sites else []
         if found:
             self._explain(stream, number, layer, sites, found, after)
         return after
+
+    def _flat(self, residual: Tensor) -> Tensor:
+        """The watched tokens of a residual (B, T, D) as (N, D)."""
+        return residual.flatten(0, -2)[: self.watched]
 
     def _explain(
         self, stream: Stream, number: int, layer: nn.Module, sites: list[Site], found: list[Change], after: Tensor
@@ -129,9 +135,9 @@ class Peeler:
         before = stream.residual
 
         def rerun() -> Tensor:
-            return advance(layer, number, self.batch, before).flatten(0, -2)
+            return self._flat(advance(layer, number, self.batch, before))
 
-        for explained in explain(found, sites, rerun, after.flatten(0, -2)):
+        for explained in explain(found, sites, rerun, self._flat(after)):
             change = explained.change
             if stream.number == 0 and self.post_norm and explained.written is not None:
                 self._gain(number, layer, rerun, explained.written, change.channel)
@@ -166,8 +172,7 @@ class Peeler:
         )
 
 
-def _profile(number: int, sites: list[Site], after: Tensor) -> LayerSeen:
-    flat = after.flatten(0, -2)
+def _profile(number: int, sites: list[Site], flat: Tensor) -> LayerSeen:
     return LayerSeen(
         number,
         max((s.activation_in for s in sites), default=None),

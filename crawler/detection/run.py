@@ -5,7 +5,7 @@ Returns plain findings; `crawler.parts` makes a record of them. Knows nothing of
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,8 +18,18 @@ from ..architectures.sites import Site
 from ..architectures.skeleton import Skeleton, build
 from ..checkpoint.base import Checkpoint
 from ..refusal import failed, unsupported
+from . import constants as c
 from .ablate import Ablator, PlaceSet
-from .corpora import MAX_PROMPT, PROMPT, Corpus, Tokens, load_tokenizer, read_corpus, shipped_corpora
+from .corpora import (
+    MAX_PROMPT,
+    PROMPT,
+    Corpus,
+    Tokens,
+    load_tokenizer,
+    read_corpus,
+    shipped_corpora,
+    start_only,
+)
 from .lockstep import Batch, advance, capture
 from .measure import Figures, measure
 from .memory import trim
@@ -33,6 +43,8 @@ class Options:
     """What a scan may be told. `window` counts tokens, `<s>` included."""
 
     effects: bool = True
+    depth: str = "full"
+    """`full`, or `screen`: the first token only, no effects, and no further than finds are likely."""
     prompt: str | None = None
     texts: tuple[str, ...] = ()
     """Files to measure effects on, in place of the shipped texts."""
@@ -40,6 +52,9 @@ class Options:
     window: int = 512
     device: str = "cpu"
 
+
+SCREEN = "screen"
+DEPTHS = ("full", SCREEN)
 
 Progress = Callable[[str, int, int], None]
 """Called with what is done ("layers", "effects"), how much of it, and of how much."""
@@ -70,11 +85,16 @@ def run(checkpoint: Checkpoint, options: Options, progress: Progress | None = No
     started = time.monotonic()
     config, class_name = resolve(checkpoint.config, checkpoint.place)
     skeleton = build(config, class_name, checkpoint.tensors, checkpoint.place)
+    if options.depth == SCREEN:
+        options = replace(options, effects=False)
     with checkpoint.tokenizer_folder() as folder:
-        tokens = load_tokenizer(folder, checkpoint.place)
+        if options.depth == SCREEN:
+            tokens = start_only(folder, checkpoint.place, skeleton.model.config.get_text_config().bos_token_id)
+        else:
+            tokens = load_tokenizer(folder, checkpoint.place)
     weights = Weights(skeleton, checkpoint, options.device)
     findings = _prepare(skeleton, weights, tokens, options)
-    _layers(findings, weights, progress or _silent)
+    _layers(findings, weights, options, progress or _silent)
     if findings.ablator is not None:
         _measure(findings, weights, progress or _silent)
     findings.seconds = time.monotonic() - started
@@ -88,7 +108,7 @@ def _silent(_what: str, _done: int, _of: int) -> None:
 def _prepare(skeleton: Skeleton, weights: Weights, tokens: Tokens, options: Options) -> Findings:
     """Tokenize first, then load what stands before the layers: both at once would be the peak of memory."""
     longest = getattr(skeleton.model.config.get_text_config(), "max_position_embeddings", None) or options.window
-    prompts, watched = tokens.prompts(options.prompt or PROMPT, min(MAX_PROMPT, longest))
+    prompts, watched = _watched(skeleton, tokens, options, longest)
     corpora = ([read_corpus(Path(t)) for t in options.texts] or shipped_corpora()) if options.effects else []
     windows = [tokens.windows(corpus, options.windows, min(options.window, longest)) for corpus in corpora]
     _check_vocabulary(skeleton, [watched, *windows], weights.checkpoint.place)
@@ -96,7 +116,14 @@ def _prepare(skeleton: Skeleton, weights: Weights, tokens: Tokens, options: Opti
         batch = _capture(skeleton, watched, options)
         texts = [(c, _capture(skeleton, w, options)) for c, w in zip(corpora, windows, strict=True)]
     ablator = Ablator([b for _, b in texts]) if options.effects else None
-    return Findings(skeleton, tokens, prompts, texts, Peeler(batch, batch.first), ablator)
+    peeler = Peeler(batch, batch.first, watched=1 if options.depth == SCREEN else None)
+    return Findings(skeleton, tokens, prompts, texts, peeler, ablator)
+
+
+def _watched(skeleton: Skeleton, tokens: Tokens, options: Options, longest: int) -> tuple[list[str], Tensor]:
+    if options.depth == SCREEN:
+        return ["first token"], tokens.screen(skeleton.model.config.get_text_config().vocab_size)
+    return tokens.prompts(options.prompt or PROMPT, min(MAX_PROMPT, longest))
 
 
 def _check_vocabulary(skeleton: Skeleton, batches: list[Tensor], place: str) -> None:
@@ -111,11 +138,13 @@ def _capture(skeleton: Skeleton, ids: Tensor, options: Options) -> Batch:
     return capture(skeleton.model, skeleton.layers, ids.to(options.device))
 
 
-def _layers(findings: Findings, weights: Weights, progress: Progress) -> None:
+def _layers(findings: Findings, weights: Weights, options: Options, progress: Progress) -> None:
     count = len(findings.skeleton.layers)
     prover = Prover(weights.checkpoint.place)
     for number in range(count):
         progress("layers", number, count)
+        if options.depth == SCREEN and _seen_enough(findings.peeler, number, count):
+            break
         if number not in findings.peeler.batch.calls:
             continue
         with weights.layer(number) as layer:
@@ -134,6 +163,12 @@ def _layers(findings: Findings, weights: Weights, progress: Progress) -> None:
         )
     weights.release()
     progress("layers", count, count)
+
+
+def _seen_enough(peeler: Peeler, number: int, count: int) -> bool:
+    """Whether a screen may stop before layer `number` of `count`."""
+    last = max((p.layer for p in peeler.finds), default=None)
+    return number >= c.SCREEN_PART * count if last is None else number - last > c.SCREEN_QUIET
 
 
 def _sites(peeler: Peeler, prover: Prover, number: int, layer: nn.Module) -> list[Site]:

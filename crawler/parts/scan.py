@@ -13,7 +13,7 @@ from ..checkpoint.base import Checkpoint
 from ..detection import constants as c
 from ..detection.massive import Change, kappa
 from ..detection.peel import Seen
-from ..detection.run import Findings, Options
+from ..detection.run import SCREEN, Findings, Options
 from ..detection.weights import Find, Place
 from .result import DETECTOR
 from .weights import token_of
@@ -51,7 +51,8 @@ def settings_of(findings: Findings, options: Options) -> Settings:
             for name, ids in zip(findings.prompts, findings.peeler.batch.ids.tolist(), strict=True)
         ),
         corpora=tuple(f"{corpus.name} sha256:{corpus.sha256}" for corpus, _ in findings.corpora),
-        effects=options.effects,
+        effects=options.effects and options.depth != SCREEN,
+        depth=options.depth,
     )
 
 
@@ -102,8 +103,8 @@ def gains_of(findings: Findings) -> Iterable[NormGain]:
 
 
 def outcome_of(finds: list[Find], effects: tuple[Effect, ...], options: Options) -> Outcome:
-    if not options.effects:
-        return Outcome.UNTESTED if finds else Outcome.NONE_FOUND
+    if not options.effects or options.depth == SCREEN:
+        return Outcome.UNTESTED if finds or options.depth == SCREEN else Outcome.NONE_FOUND
     return Outcome.FOUND if any(e.verdict in STRONG for e in effects) else Outcome.NONE_FOUND
 
 
