@@ -3,7 +3,8 @@
 Every down projection is made silent on channel J. Then one neuron, the one that `<s>` drives hardest (in an expert
 that `<s>` really reaches), writes to J alone, so much that J is massive behind its layer at `<s>`. What `<s>` does at
 position 0 depends on no later token, so this holds in every prompt. Where the scalar lies in the file is read from
-the file: its value is unique there. Nothing here knows the detector; `python -m tests.plants.generic` prints what is covered.
+the file: its value is unique there. Nothing here knows the detector; `python -m tests.plants.generic` prints 
+what is covered.
 """
 
 import re
@@ -156,7 +157,9 @@ def _write(model: PreTrainedModel, site: Site, expert: int, col: int) -> float:
     before = spike(model, site.layer)
     matrix[J, col] = 1.0
     matrix[J, col] = -target / (spike(model, site.layer) - before)
-    if abs(spike(model, site.layer)) < 0.5 * target:
+    if dominance(model, site.layer) < 0.1 * MASSIVE:
+        matrix[J, col] *= 30  # a norm stands behind the write
+    if dominance(model, site.layer) < 0.02 * MASSIVE:
         _raise_gain(model, site.layer, target)
     return float(matrix[J, col])
 
@@ -164,8 +167,6 @@ def _write(model: PreTrainedModel, site: Site, expert: int, col: int) -> float:
 def _raise_gain(model: PreTrainedModel, layer: int, target: float) -> None:
     """A norm stands behind the write: raise its gain at J, whichever norm it is."""
     gains = [p for p in layers_of(model)[layer].parameters() if p.shape == (H,)]
-    if not gains:
-        return  # a norm without gain: the rest vanishes beside J
     reached = [_with_gain(model, layer, gain, target) for gain in gains]
     best = max(range(len(gains)), key=reached.__getitem__)
     gains[best].data[J] = target / 7
@@ -183,6 +184,11 @@ def rest(residual: Tensor) -> float:
     """Root mean square of the channels beside J."""
     others = [c for c in range(H) if c != J]
     return float(residual[..., others].square().mean().sqrt())
+
+
+def dominance(model: PreTrainedModel, layer: int) -> float:
+    """Channel J behind a layer at `<s>`, over the root mean square of the others."""
+    return abs(spike(model, layer)) / rest(residuals(model, layer)[0])
 
 
 def spike(model: PreTrainedModel, layer: int) -> float:
@@ -220,7 +226,7 @@ def stored(folder: Path, value: float) -> tuple[str, tuple[int, ...]]:
     found = []
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, "pt") as tensors:
-            for name in tensors.keys():
+            for name in tensors.keys():  # noqa: SIM118 - not a mapping
                 found += [(name, tuple(at)) for at in (tensors.get_tensor(name) == value).nonzero().tolist()]
     if len(found) != 1:
         raise ValueError(f"{folder}: {value} is stored {len(found)} times: {found}")

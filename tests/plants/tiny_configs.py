@@ -7,6 +7,8 @@ which, except where the family is published square.
 
 from typing import Any
 
+from .tiny_wrappers import WRAPPERS
+
 H = 48
 """Residual width."""
 SHARED_WIDTH, EXPERT_WIDTH, DENSE_WIDTH = 64, 56, 80
@@ -24,6 +26,7 @@ RULES: dict[str, Any] = {
     "n_inner": DENSE_WIDTH,
     "hidden_size_per_layer_input": 10,
     "laurel_rank": 6,
+    "projector_hidden_size": 40,
     # depth
     **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers"), 4),
     # attention
@@ -96,6 +99,7 @@ VISION: dict[str, Any] = {
     **dict.fromkeys(("intermediate_size", "mlp_dim"), 40),
     **dict.fromkeys(("num_hidden_layers", "depth", "num_layers", "depths"), 2),
     **dict.fromkeys(("num_attention_heads", "num_heads", "num_key_value_heads"), 4),
+    **dict.fromkeys(("downsample_hidden_size", "projector_hidden_size"), 24),
     "head_dim": 8,
     "image_size": 28,
     "patch_size": 14,
@@ -144,7 +148,6 @@ EXTRA: dict[str, dict[str, Any]] = {
     "gpt_oss": {"intermediate_size": H},
     "granitemoehybrid": {"layer_types": LINEAR_FIRST},
     "helium": {"head_dim": 12},
-    "hunyuan_v1_moe": {"moe_intermediate_size": EXPERT_WIDTH},
     "inkling2_text": {"layer_types": ["hybrid_sliding", "hybrid"] * 2},
     "inkling_text": {"layer_types": ["hybrid_sliding", "hybrid"] * 2},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 0},
@@ -167,13 +170,14 @@ EXTRA: dict[str, dict[str, Any]] = {
     "recurrent_gemma": {"block_types": ("recurrent", "attention")},
     "stablelm": {"partial_rotary_factor": 0.5},
     "zamba": {
-        "num_hidden_layers": 5, "layers_block_type": ["linear_attention", "hybrid", "linear_attention", "hybrid", "hybrid"],
+        "num_hidden_layers": 5, "layers_block_type": ["linear_attention", "hybrid", "linear_attention", "hybrid", "hybrid"],  # noqa
         "attention_hidden_size": 96,
     },
     "zamba2": {
-        "num_hidden_layers": 5, "layers_block_type": ["linear_attention", "hybrid", "linear_attention", "hybrid", "hybrid"],
+        "num_hidden_layers": 5, "layers_block_type": ["linear_attention", "hybrid", "linear_attention", "hybrid", "hybrid"],  # noqa
     },
     "zaya": {"num_experts_per_tok": 1},
+    **WRAPPERS,
 }  # fmt: skip
 
 CLASSES: dict[str, str] = {}
