@@ -11,14 +11,16 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from ...schema.types import Outcome
 from ..refusal import Refusal, corrupt, unsupported
+from ..stored.methods import formats
 from .families import FAMILIES
 
 MAX_SIZE = 1 << 24
 """No width or vocabulary of a real model comes near; a larger one is a lie that would only cost memory."""
 MAX_DEPTH = 1 << 14
 """Layers: transformers lists something for each of them before any tensor is looked at."""
-NOT_OURS = frozenset({"auto_map", "num_labels", "id2label", "label2id"})
-"""Keys of config.json that are not handed on: code, and labels of a classifier, of which a config may ask a billion."""
+NOT_OURS = frozenset({"auto_map", "num_labels", "id2label", "label2id", "quantization_config", "compression_config"})
+"""Keys of config.json that are not handed on: code, labels of a classifier, of which a config may ask a billion, and
+how weights are stored: `stored` knows."""
 
 
 def resolve(raw: dict[str, Any], place: str) -> tuple[PretrainedConfig, str]:
@@ -32,11 +34,7 @@ def resolve(raw: dict[str, Any], place: str) -> tuple[PretrainedConfig, str]:
         raise _not_built_in(raw, place, model_type, stated)
     if model_type not in FAMILIES:
         raise unsupported(f"{place}: model_type {model_type!r} is not among the families the detector is proven on")
-    if raw.get("quantization_config") is not None:
-        stated_method = raw["quantization_config"]
-        method = stated_method.get("quant_method") if isinstance(stated_method, dict) else None
-        method = method if isinstance(method, str) else "unknown method"
-        raise unsupported(f"{place}: weights are quantized ({method}); scan the checkpoint it was made from")
+    formats(raw, place)
     return _config(raw, place, model_type), str(class_name)
 
 
