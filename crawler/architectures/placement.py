@@ -56,7 +56,7 @@ def place_tensors(model: PreTrainedModel, tensors: dict[str, TensorInfo], place:
     unknown = []
     for name, target, pattern, converter in _assign(model, tensors, expected):
         if target not in expected:
-            unknown.append(name)
+            unknown += [] if tensors[name].idle else [name]
             continue
         placement = placements.setdefault(target, Placement(target, converter=converter))
         placement.sources.append((pattern, tensors[name]))

@@ -103,6 +103,8 @@ class Scaled:
     def of(self, stem: str, tensors: Tensors) -> Codec | None:
         """The weight of that name, if this format stores it."""
         codes = tensors[stem]
+        if stem.endswith((*self.scales, *self.spare, self.zero or "_zero_point")):
+            return None
         names = [n for n in (stem + suffix for suffix in self.scales) if n in tensors]
         if codes.dtype not in self.dtypes or len(codes.shape) < 2:
             if names and stem.endswith(".weight"):

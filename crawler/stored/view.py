@@ -4,8 +4,9 @@
 is the checkpoint's own. Nothing is read before it is asked for.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -16,7 +17,7 @@ from ..checkpoint.header import TensorInfo
 from ..refusal import corrupt
 from .codec import DamagedError, Element, Quantized, quantized
 from .methods import Format, formats, quantization
-from .packed import Packed
+from .packed import Gptq, Packed
 
 TOGETHER = 1 << 28
 """Stored bytes up to which a request is read in file order; beyond it scales come first, so codes need not wait."""
@@ -25,6 +26,18 @@ PIECE = 1 << 22
 COMPANIONS = (".weight_scale", ".weight_scale_inv", ".weight_zero_point", ".qzeros")
 MAX_SHAPE = 1 << 26
 """Bytes of all `weight_shape` tensors together at most."""
+
+
+@dataclass(frozen=True)
+class Bias(TensorInfo):
+    """A bias that a quantizer may have added without a need."""
+
+    zeros: Callable[[], bool]
+
+    @property
+    def idle(self) -> bool:
+        """Whether it holds nothing but zeros; reads all such biases when first asked."""
+        return self.zeros()
 
 
 def in_floats(checkpoint: Checkpoint) -> Checkpoint:
@@ -65,7 +78,19 @@ class Dequantized(Checkpoint):
         """Weights by the names that transformers knows; raise a `corrupt` Refusal where parts do not fit."""
         stored = self.inner.tensors
         with self._named():
-            return assemble(stored, formats(self.config, self.place, self._shapes(stored)))
+            made = assemble(stored, formats(self.config, self.place, self._shapes(stored)))
+        return made | {n: Bias(**vars(made[n]), zeros=lambda n=n: n in self._zero_biases) for n in self._biases}
+
+    @cached_property
+    def _biases(self) -> list[str]:
+        """Biases beside words: AutoGPTQ writes one for every layer, zeros where the model has none."""
+        stored, suffix = self.inner.tensors, Gptq.codes
+        return [b for b in (f"{n.removesuffix(suffix)}.bias" for n in stored if n.endswith(suffix)) if b in stored]
+
+    @cached_property
+    def _zero_biases(self) -> frozenset[str]:
+        with self._named():
+            return frozenset(name for name, bias in self._held(self._biases).items() if not bool(bias.any()))
 
     @contextmanager
     def _named(self) -> Iterator[None]:
