@@ -1,21 +1,15 @@
 """Quantized checkpoints: the planted scalar is found under its stored name, with the number that its format means."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
-from swindex.crawler.architectures.skeleton import build
 from swindex.crawler.checkpoint.local import LocalCheckpoint
-from swindex.crawler.detection.resident import Weights
 from swindex.crawler.detection.run import Options
-from swindex.crawler.refusal import Refusal
 from swindex.crawler.scanning import scan
-from swindex.crawler.stored.view import Dequantized, in_floats
+from swindex.crawler.stored.view import in_floats
 from swindex.crawler.verifying import Answer, verify
 from swindex.schema.record import Record
 from swindex.schema.types import Outcome
@@ -24,6 +18,7 @@ from .plants import disk, packers
 from .plants.shared import one_thread
 from .plants.stored import CASES, COL, DOWN, ROW, as_floats, packed
 from .plants.trained import ONE
+from .plants.views import decoded
 
 __all__ = ["one_thread"]
 QUICK = Options(effects=False)
@@ -40,17 +35,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def records(folders: dict[str, Path]) -> dict[str, Record]:
     """Each format, scanned once."""
     return {name: scan(str(folder), options=QUICK) for name, folder in folders.items()}
-
-
-def decoded(folder: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a checkpoint as the scan gets them."""
-    checkpoint = in_floats(LocalCheckpoint(folder))
-    found: dict[str, bytearray] = {}
-    for info, at, data in checkpoint.read(list(checkpoint.tensors)):
-        found.setdefault(info.name, bytearray(info.size))[at : at + len(data)] = data
-    infos = checkpoint.tensors
-    dtypes = {n: getattr(torch, i.dtype or "") for n, i in infos.items()}
-    return {n: torch.frombuffer(b, dtype=dtypes[n]).view(infos[n].shape) for n, b in found.items()}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -78,12 +78,14 @@ def _compressed(config: Config, shapes: Shapes) -> tuple[Format, ...]:
         raise _OtherError(f"sparse as {config['sparsity_config']['format']}")
     groups = [_dict(g) for g in _dict(config.get("config_groups")).values()]
     weights = [_dict(g.get("weights")) for g in groups if g.get("weights") is not None]
-    named = {f for f in (config.get("format"), *(g.get("format") for g in groups)) if f not in (None, "mixed-precision")}
-    other = sorted(str(f) for f in named if f not in COMPRESSED)
+    stated = [str(f) for f in (config.get("format"), *(g.get("format") for g in groups)) if f is not None]
+    other = [f for f in stated if f not in COMPRESSED]
     if other or not weights:
         raise _OtherError(other[0] if other else "no weights")
     blocks = tuple(b for w in weights for b in _block(w.get("block_structure"), "block_structure"))
-    bits = tuple(sorted({_among({"num_bits": 8} | w, "num_bits", WIDTHS) for w in weights if w.get("type", "int") == "int"}))
+    bits = tuple(
+        sorted({_among({"num_bits": 8} | w, "num_bits", WIDTHS) for w in weights if w.get("type", "int") == "int"})
+    )
     scaled = Scaled(
         ("_scale",),
         zero="_zero_point",
@@ -95,7 +97,7 @@ def _compressed(config: Config, shapes: Shapes) -> tuple[Format, ...]:
     return (Packed(bits, shapes), scaled) if bits else (scaled,)
 
 
-COMPRESSED = frozenset({"float-quantized", "int-quantized", "naive-quantized", "pack-quantized"})
+COMPRESSED = frozenset({"float-quantized", "int-quantized", "naive-quantized", "pack-quantized", "mixed-precision"})
 
 
 def _gptq(config: Config, _shapes: Shapes) -> tuple[Format, ...]:

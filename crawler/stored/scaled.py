@@ -108,7 +108,9 @@ class Scaled:
         names = [n for n in (stem + suffix for suffix in self.scales) if n in tensors]
         if codes.dtype not in self.dtypes or len(codes.shape) < 2:
             if names and stem.endswith(".weight"):
-                raise DamagedError(f"{stem} is {codes.dtype or 'packed'} {list(codes.shape)} and has a scale {names[0]}")
+                raise DamagedError(
+                    f"{stem} is {codes.dtype or 'packed'} {list(codes.shape)} and has a scale {names[0]}"
+                )
             return None
         scale = need(tensors, names[0] if names else stem + self.scales[0], stem)
         if scale.dtype not in SCALES:

@@ -102,7 +102,9 @@ class Dequantized(Checkpoint):
     def _shapes(self, stored: dict[str, TensorInfo]) -> dict[str, tuple[int, ...]]:
         """What compressed-tensors' `weight_shape` tensors hold, by stem."""
         suffix = ".weight_shape"
-        infos = [i for n, i in stored.items() if n.endswith(suffix) and f"{n.removesuffix(suffix)}{Packed.codes}" in stored]
+        infos = [
+            i for n, i in stored.items() if n.endswith(suffix) and f"{n.removesuffix(suffix)}{Packed.codes}" in stored
+        ]
         for info in infos:
             if info.dtype not in ("int64", "int32") or info.shape != (2,):
                 raise DamagedError(f"{info.name} is {info.dtype} {list(info.shape)}, expected two sizes")
