@@ -19,6 +19,7 @@ from .detection.run import Options, Progress, run
 from .parts.result import Result, refused
 from .parts.whole import assemble
 from .refusal import Refusal, failed
+from .stored.view import in_floats
 
 _NO_MEMORY = re.compile("out of memory|not enough memory|allocate memory", re.IGNORECASE)
 """What torch says, which knows no MemoryError."""
@@ -42,7 +43,8 @@ def open_checkpoint(target: str, revision: str | None = None) -> Checkpoint:
 def scan_checkpoint(checkpoint: Checkpoint, options: Options, progress: Progress | None = None) -> Result:
     """Scan an open checkpoint; a Refusal, or an error that a damaged model causes in torch, becomes a result."""
     try:
-        return assemble(checkpoint, run(checkpoint, options, progress), options)
+        seen = in_floats(checkpoint)
+        return assemble(seen, run(seen, options, progress), options)
     except Refusal as refusal:
         return refused(checkpoint.model_id, checkpoint.revision, refusal, checkpoint)
     except UsageError:

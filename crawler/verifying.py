@@ -1,13 +1,14 @@
 """Re-read each recorded scalar from the checkpoint by its own few bytes and compare the bits. Needs no torch.
 
 A record from outside sources has no bits: then the stored number is held against the reported one, which sources
-often round. Reads the header of a weight file and the bytes of the scalars, nothing else.
+often round. Of a quantized weight the bytes of its code are compared, and not its scale. Reads the header of a weight
+file and the bytes of the scalars, nothing else.
 """
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from math import isclose, prod
+from math import isclose
 from typing import Any
 
 from ..schema.bits import DTYPES, bits_of, decode_bits
@@ -16,6 +17,7 @@ from ..schema.weight import SuperWeight
 from .checkpoint.base import Checkpoint
 from .checkpoint.header import TensorInfo
 from .refusal import Refusal
+from .stored.words import PACKINGS, Packing, Word
 
 ROUNDED = 1e-3
 """Relative difference up to which a reported number is taken for the stored one, rounded by its source."""
@@ -89,27 +91,30 @@ def _check(weight: SuperWeight, checkpoint: Checkpoint, info: TensorInfo | None)
 
     if info is None:
         return answer(Answer.GONE, "no tensor of that name")
-    if len(info.shape) != len(weight.index) or any(i >= n for i, n in zip(weight.index, info.shape, strict=True)):
-        return answer(Answer.GONE, f"the tensor has shape {list(info.shape)}")
-    if info.dtype not in DTYPES:
+    packing = PACKINGS.get(weight.packed) if weight.packed else Packing(info.bits, info.bits // 8, -1)
+    if packing is None:
+        return answer(Answer.NOT_CHECKABLE, f"stored as {weight.packed}, which this version does not know")
+    if not weight.packed and info.dtype not in DTYPES:
         return answer(Answer.NOT_CHECKABLE, f"stored as {info.dtype or 'packed'}: no bits of its own")
+    word = packing.word(info.shape, weight.index)
+    if word is None or (not weight.packed and len(info.shape) != len(weight.index)):
+        return answer(Answer.GONE, f"the tensor has shape {list(info.shape)}")
     try:
-        bits = _read(checkpoint, info, weight.index)
+        bits = _read(checkpoint, info, word)
     except Refusal as refusal:
         return answer(Answer.NOT_CHECKABLE, str(refusal))
-    value = decode_bits(bits, info.dtype)
+    value = None if weight.packed else decode_bits(bits, str(info.dtype)) * (weight.scale or 1.0)
     return answer(_compare(weight, bits, value), stored_bits=bits, stored_value=value)
 
 
-def _read(checkpoint: Checkpoint, info: TensorInfo, index: tuple[int, ...]) -> str:
-    flat = sum(at * prod(info.shape[n + 1 :]) for n, at in enumerate(index))
-    start = info.start + flat * info.bits // 8
-    return bits_of(bytes(checkpoint.read_range(info.file, start, start + info.bits // 8)))
+def _read(checkpoint: Checkpoint, info: TensorInfo, word: Word) -> str:
+    start = info.start + word.offset
+    return bits_of(bytes(checkpoint.read_range(info.file, start, min(start + word.size, info.end))))
 
 
-def _compare(weight: SuperWeight, bits: str, value: float) -> Answer:
+def _compare(weight: SuperWeight, bits: str, value: float | None) -> Answer:
     if weight.bits is not None:
         return Answer.SAME if weight.bits == bits else Answer.DRIFTED
-    if weight.value is None:
+    if weight.value is None or value is None:
         return Answer.NOT_CHECKABLE
     return Answer.AGREES if isclose(weight.value, value, rel_tol=ROUNDED) else Answer.DRIFTED

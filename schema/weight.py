@@ -14,7 +14,14 @@ from .bits import decode_bits
 from .errors import RecordError
 from .types import Count, Part, Role, Text, WeightId, weight_id
 
+ROUNDED = 1e-6
+"""Relative difference up to which a value is its bits times its scale."""
 Bits = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2})+$")]
+
+
+def _absent(value: object) -> bool:
+    """Whether a field is left out of JSON: fields newer than the first records, so that their digests stay."""
+    return value is None
 
 
 class Coordinates(Part):
@@ -47,7 +54,9 @@ class Token(Part):
 class SuperWeight(Part):
     """One scalar that is, or is claimed to be, a super weight; also candidates that turned out inert.
 
-    `value` is the stored number in float64. A weight known only from outside sources has no bits.
+    `value` is the stored number in float64: what `bits` mean in `dtype`, times `scale` where the weight is stored with
+    one. Where `packed` names a format, `bits` are the stored word (with other codes in it), `value` follows from that
+    format's definition, and `index` and `shape` count codes. A weight known only from outside sources has no bits.
     """
 
     id: WeightId
@@ -61,6 +70,10 @@ class SuperWeight(Part):
     dtype: Text | None = None
     value: float | None = None
     bits: Bits | None = None
+    scale: Annotated[float | None, Field(exclude_if=_absent)] = None
+    """Factor between what the bits mean and the value."""
+    packed: Annotated[Text | None, Field(exclude_if=_absent)] = None
+    """Format of codes that share a word: mxfp4, gptq-int4, awq-int4, pack-int4, ..."""
     file: Text | None = None
     byte_offset: Count | None = None
     """Offset of the element's first byte in `file`."""
@@ -90,6 +103,8 @@ class SuperWeight(Part):
             raise ValueError(f"index {self.index} does not begin with expert {self.expert}")
         self._within_shape()
         self._bits_agree()
+        if self.scale is not None and (self.bits is None or self.packed is not None):
+            raise ValueError(f"{self.id} has a scale, which goes with bits that are not packed")
         if self.scan is not None and self.bits is None:
             raise ValueError(f"{self.id} was found by a scan but carries no bits")
         return self
@@ -119,14 +134,19 @@ class SuperWeight(Part):
             return
         if self.dtype is None or self.value is None:
             raise ValueError("bits without a dtype and a value")
+        if self.packed is not None:
+            return
         try:
             stored = decode_bits(self.bits, self.dtype)
         except RecordError as error:
             raise ValueError(str(error)) from None
-        if math.isfinite(stored) and stored != self.value:
-            raise ValueError(f"value {self.value} disagrees with bits {self.bits}, which are {stored} in {self.dtype}")
         if not math.isfinite(stored):
             raise ValueError(f"bits {self.bits} are not a finite {self.dtype}")
+        if self.scale is None and stored != self.value:
+            raise ValueError(f"value {self.value} disagrees with bits {self.bits}, which are {stored} in {self.dtype}")
+        if self.scale is not None and not math.isclose(stored * self.scale, self.value, rel_tol=ROUNDED):
+            product = f"{stored} * {self.scale}"
+            raise ValueError(f"value {self.value} disagrees with bits {self.bits}, which are {product} in {self.dtype}")
 
 
 class GroupKind(StrEnum):

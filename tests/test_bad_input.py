@@ -154,9 +154,9 @@ CONFIGS: dict[str, tuple[dict[str, Any], str, str]] = {
     "another model type": ({"model_type": "qwen2"}, "unsupported_architecture", "states LlamaForCausalLM"),
     "no generator": ({"architectures": ["LlamaModel"]}, "unsupported_architecture", "states LlamaModel"),
     "quantized": (
-        {"quantization_config": {"quant_method": "gptq"}},
+        {"quantization_config": {"quant_method": "bitsandbytes"}},
         "unsupported_architecture",
-        "quantized (gptq); scan the checkpoint it was made from",
+        "quantized (bitsandbytes); scan the checkpoint it was made from",
     ),
     "quantized by text": ({"quantization_config": "gptq"}, "unsupported_architecture", "quantized (unknown method)"),
     "quantized by a list": ({"quantization_config": [4]}, "unsupported_architecture", "quantized (unknown method)"),

@@ -13,7 +13,13 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 from transformers.conversion_mapping import get_model_conversion_mapping
-from transformers.core_model_loading import WeightConverter, WeightRenaming, dot_natural_key, rename_source_key
+from transformers.core_model_loading import (
+    Transpose,
+    WeightConverter,
+    WeightRenaming,
+    dot_natural_key,
+    rename_source_key,
+)
 
 from ..checkpoint.header import TensorInfo
 from ..refusal import corrupt, unsupported
@@ -40,6 +46,11 @@ class Placement:
         return {name: t[0] if isinstance(t, list) else t for name, t in made.items()}
 
     @property
+    def transposes(self) -> bool:
+        """Whether the matrices lie the other way round on disk; shapes cannot tell where they are square."""
+        return any(isinstance(o, Transpose) for o in (self.converter.operations if self.converter else ()))
+
+    @property
     def names(self) -> list[str]:
         """Names on disk."""
         return [info.name for _, info in self.sources]
@@ -56,7 +67,7 @@ def place_tensors(model: PreTrainedModel, tensors: dict[str, TensorInfo], place:
     unknown = []
     for name, target, pattern, converter in _assign(model, tensors, expected):
         if target not in expected:
-            unknown.append(name)
+            unknown += [] if tensors[name].idle else [name]
             continue
         placement = placements.setdefault(target, Placement(target, converter=converter))
         placement.sources.append((pattern, tensors[name]))

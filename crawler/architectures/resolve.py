@@ -10,17 +10,25 @@ from transformers import CONFIG_MAPPING, PretrainedConfig
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
 )
 
 from ...schema.types import Outcome
 from ..refusal import Refusal, corrupt, unsupported
+from ..stored.methods import formats
 
+MAPPINGS = (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
+)
 MAX_SIZE = 1 << 24
 """No width or vocabulary of a real model comes near; a larger one is a lie that would only cost memory."""
 MAX_DEPTH = 1 << 14
 """Layers: transformers lists something for each of them before any tensor is looked at."""
-NOT_OURS = frozenset({"auto_map", "num_labels", "id2label", "label2id"})
-"""Keys of config.json that are not handed on: code, and labels of a classifier, of which a config may ask a billion."""
+NOT_OURS = frozenset({"auto_map", "num_labels", "id2label", "label2id", "quantization_config", "compression_config"})
+"""Keys of config.json that are not handed on: code, labels of a classifier, of which a config may ask a billion, and
+how weights are stored: `stored` knows."""
 
 
 def resolve(raw: dict[str, Any], place: str) -> tuple[PretrainedConfig, str]:
@@ -32,18 +40,13 @@ def resolve(raw: dict[str, Any], place: str) -> tuple[PretrainedConfig, str]:
     fits = [c for c in _classes(model_type) if {stated, _coded_class(raw)} <= {None, c}]
     if not fits:
         raise _not_built_in(raw, place, model_type, stated)
-    if raw.get("quantization_config") is not None:
-        stated_method = raw["quantization_config"]
-        method = stated_method.get("quant_method") if isinstance(stated_method, dict) else None
-        method = method if isinstance(method, str) else "unknown method"
-        raise unsupported(f"{place}: weights are quantized ({method}); scan the checkpoint it was made from")
+    formats(raw, place)
     return _config(raw, place, model_type), fits[0]
 
 
 def _classes(model_type: str) -> list[str]:
-    """transformers' classes for a type: the language model, and the one that wraps it to take images too."""
-    mappings = (MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
-    return [str(mapping[model_type]) for mapping in mappings if model_type in mapping]
+    """transformers' classes for a type: the language model, and those that wrap it to take other inputs too."""
+    return list(dict.fromkeys(str(mapping[model_type]) for mapping in MAPPINGS if model_type in mapping))
 
 
 def _stated_class(raw: dict[str, Any]) -> str | None:

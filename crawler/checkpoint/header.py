@@ -77,6 +77,11 @@ class TensorInfo:
         """Number of scalars."""
         return prod(self.shape)
 
+    @property
+    def idle(self) -> bool:
+        """Whether a model that has no place for it computes the same; known only for some."""
+        return False
+
 
 def header_length(first8: bytes, file: str, file_size: int) -> int:
     """The length of the JSON header, from the first 8 bytes; raise a `corrupt` Refusal if it cannot be."""

@@ -15,6 +15,7 @@ from ..detection.massive import Change, kappa
 from ..detection.peel import Seen
 from ..detection.run import SCREEN, Findings, Options
 from ..detection.weights import Find, Place
+from ..stored.codec import Quantized
 from .result import DETECTOR
 from .weights import token_of
 
@@ -25,7 +26,7 @@ STRONG = frozenset({Verdict.CONFIRMED, Verdict.PARTIAL, Verdict.NON_FINITE})
 def model_of(checkpoint: Checkpoint, skeleton: Skeleton, base: str | None, relation: str | None) -> Model:
     dtypes: Counter[str] = Counter()
     for info in checkpoint.tensors.values():
-        dtypes[info.dtype or "packed"] += info.elements
+        dtypes[info.codec.dtype if isinstance(info, Quantized) else info.dtype or "packed"] += info.elements
     config = skeleton.model.config.get_text_config()
     return Model(
         id=checkpoint.model_id,

@@ -1,6 +1,7 @@
 """Found scalars as a record names them: where they are on disk, their bits, what they do.
 
-Each is read once more from the file, by its own few bytes, and must be the number that was in memory.
+Each is read once more from the file, by its own few bytes, and must be the number that was in memory. A scalar of a
+quantized weight is named by the stored tensor that holds its code.
 """
 
 import torch
@@ -16,6 +17,9 @@ from ..detection.peel import PEELED
 from ..detection.run import Findings
 from ..detection.weights import Find, Place
 from ..refusal import corrupt
+from ..stored.codec import Element, Quantized
+from ..stored.view import Dequantized
+from ..stored.words import flat
 
 
 def weight_of(
@@ -23,22 +27,25 @@ def weight_of(
 ) -> SuperWeight:
     place = find.place
     info, index = locate(findings, place)
-    bits, value = _bits(checkpoint, info, index, findings.values[place])
+    stored = _element(checkpoint, info, index)
+    _check(checkpoint, stored, findings.values[place])
     mine = [(len(s), n) for n, s in groups.items() if place in s]
     return SuperWeight(
         id=place.id,
-        tensor=info.name,
+        tensor=stored.tensor.name,
         layer=place.layer,
         expert=place.expert,
         row=place.row,
         col=place.col,
-        index=index,
-        shape=info.shape,
-        dtype=info.dtype,
-        value=value,
-        bits=bits,
-        file=info.file,
-        byte_offset=_offset(info, index),
+        index=stored.index,
+        shape=stored.shape,
+        dtype=stored.dtype,
+        value=stored.value,
+        bits=stored.bits,
+        scale=stored.scale,
+        packed=stored.packed,
+        file=stored.tensor.file,
+        byte_offset=stored.tensor.start + stored.offset,
         role=_role(findings, find),
         group=max(mine)[1] if mine else None,
         activation_in=find.activation_in,
@@ -64,24 +71,26 @@ def locate(findings: Findings, place: Place) -> tuple[TensorInfo, tuple[int, ...
         info, in_memory = sources[place.expert], in_memory[1:]
     else:
         [info] = sources
-    turned = tuple(info.shape) != tuple(shape[-len(in_memory) :])
+    turned = placement.transposes or tuple(info.shape) != tuple(shape[-len(in_memory) :])
     return info, (*in_memory[:-2], in_memory[-1], in_memory[-2]) if turned else in_memory
 
 
-def _offset(info: TensorInfo, index: tuple[int, ...]) -> int:
-    flat = 0
-    for at, size in zip(index, info.shape, strict=True):
-        flat = flat * size + at
-    return info.start + flat * info.bits // 8
-
-
-def _bits(checkpoint: Checkpoint, info: TensorInfo, index: tuple[int, ...], in_memory: float) -> tuple[str, float]:
-    start = _offset(info, index)
+def _element(checkpoint: Checkpoint, info: TensorInfo, index: tuple[int, ...]) -> Element:
+    """A scalar read from the file by its own few bytes."""
+    if isinstance(info, Quantized) and isinstance(checkpoint, Dequantized):
+        return checkpoint.element(info, index)
+    offset = flat(index, info.shape) * info.bits // 8
+    start = info.start + offset
     bits = bits_of(bytes(checkpoint.read_range(info.file, start, start + info.bits // 8)))
-    value = decode_bits(bits, info.dtype or "packed")
-    if torch.tensor(value, dtype=torch.float32) != torch.tensor(in_memory, dtype=torch.float32):
-        raise corrupt(f"{checkpoint.place}: {info.name}{list(index)} is {value} on disk, {in_memory} was computed with")
-    return bits, value
+    dtype = info.dtype or "packed"
+    return Element(info, index, info.shape, dtype, offset, bits, decode_bits(bits, dtype))
+
+
+def _check(checkpoint: Checkpoint, stored: Element, in_memory: float) -> None:
+    """Raise a `corrupt` Refusal unless the number in the file is the one that was computed with."""
+    if torch.tensor(stored.value, dtype=torch.float32) != torch.tensor(in_memory, dtype=torch.float32):
+        name = f"{stored.tensor.name}{list(stored.index)}"
+        raise corrupt(f"{checkpoint.place}: {name} is {stored.value} on disk, {in_memory} was computed with")
 
 
 def _role(findings: Findings, find: Find) -> Role:
