@@ -3,7 +3,7 @@
 Every down projection is made silent on channel J. Then one neuron, the one that `<s>` drives hardest (in an expert
 that `<s>` really reaches), writes to J alone, so much that J is massive behind its layer at `<s>`. What `<s>` does at
 position 0 depends on no later token, so this holds in every prompt. Where the scalar lies in the file is read from
-the file: its value is unique there. Nothing here knows the detector; `python -m tests.plants.generic` prints 
+the file: its value is unique there. Nothing here knows the detector; `python -m tests.plants.generic` prints
 what is covered.
 """
 
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.models.auto import modeling_auto as auto
@@ -25,6 +25,7 @@ from . import Plant, Scalar
 from .disk import BOS, add_tokenizer, config_of
 from .tiny import tiny_model
 from .tiny_configs import SQUARE, H
+from .published import PUBLISHED
 
 KINDS = ("dense", "expert", "shared")
 J = 29
@@ -44,14 +45,16 @@ LAYERS = (
     "model.decoder.layers",
     "biogpt.layers",
     "model.L_module.layers",
+    "rwkv.blocks",
+    "backbone.blocks",
 )
 """Where decoder layers are, the first that exists counts (ARCHITECTURES.md, sections 2 and 7)."""
 
 PATHS = {
     "expert": r"(^|\.)experts\.(down_proj|mlp\.w2)$|^mlp\.output_linear\.weight$",
     "shared": r"(^|\.)(shared_experts?|shared_mlp)\.(down_proj|output_linear)(\.weight)?$",
-    "dense": r"^((mlp|mlps\.\d|feed_forward|ffn|mixer|mlp_block|shared_transf(ormer)?\.feed_forward)\.)?"
-    r"(down_proj|w2|c_proj|dense_4h_to_h|fc2|fc_out|Wo|2)\.weight$",
+    "dense": r"^feed_forward\.value\.weight$|^((mlp|mlps\.\d|feed_forward|ffn|mixer|mlp_block|shared_transf(ormer)?\.feed_forward)\.)?"
+    r"(down_proj|w2|c_proj|dense_4h_to_h|fc2|fc_out|Wo|2|proj_down|ff_out)\.weight$",
 }
 """By kind the parameters, relative to a layer."""
 
@@ -89,7 +92,7 @@ def sites_of(model: PreTrainedModel) -> list[Site]:
         for number, layer in enumerate(layers_of(model))
         for name, parameter in layer.named_parameters()
         for kind, pattern in PATHS.items()
-        if re.search(pattern, name)
+        if re.search(pattern, name) and H in parameter.shape[-2:]
     ]
 
 
@@ -115,11 +118,19 @@ def plant(model_type: str, folder: Path, kind: str) -> Plant:
     _silence(model, sites)
     expert, col = _driven(model, site)
     value = _write(model, site, expert, col)
-    model.save_pretrained(folder)
-    add_tokenizer(folder)
+    save(model, model_type, folder)
     tensor, index = stored(folder, value)
     experts = site.matrices().shape[0] > 1 or kind == "expert"
     return Plant(folder, (Scalar(site.layer, J, col, tensor, index, expert if experts else None),))
+
+
+def save(model: PreTrainedModel, model_type: str, folder: Path) -> None:
+    """Write a checkpoint in its published form, with a tokenizer."""
+    model.save_pretrained(folder)
+    add_tokenizer(folder)
+    if rewrite := PUBLISHED.get(model_type):
+        file = folder / "model.safetensors"
+        save_file(dict(rewrite(n, t) for n, t in load_file(file).items()), file, metadata={"format": "pt"})
 
 
 def _chosen(sites: list[Site], kind: str, layers: int) -> Site:
@@ -235,14 +246,13 @@ def stored(folder: Path, value: float) -> tuple[str, tuple[int, ...]]:
 
 def loaded(folder: Path) -> PreTrainedModel:
     """The model as anybody would load it, float32."""
-    name = config_of(folder)["architectures"][0]
-    wrapped = {**auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, **auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES}
+    model_type = config_of(folder)["model_type"]
     kinds: list[tuple[Any, Any]] = [
-        (auto.AutoModelForCausalLM, auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()),
-        (auto.AutoModelForImageTextToText, auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.values()),
-        (auto.AutoModelForMultimodalLM, wrapped.values()),
+        (auto.AutoModelForImageTextToText, auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES),
+        (auto.AutoModelForMultimodalLM, auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES),
+        (auto.AutoModelForCausalLM, auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES),
     ]
-    kind = next((k for k, names in kinds if name in names), getattr(transformers, name))
+    kind = next(k for k, types in kinds if model_type in types)
     model, info = kind.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
     )

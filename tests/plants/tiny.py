@@ -3,6 +3,8 @@
 Knows configurations and random weights; knows neither the detector nor where a down projection lies.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -13,7 +15,7 @@ from transformers.models.auto import modeling_auto as auto
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.pytorch_utils import Conv1D
 
-from .tiny_configs import CLASSES, EXTRA, RULES, VISION
+from .tiny_configs import CLASSES, EXTRA, RULES, VARIANTS, VISION
 
 CAUSAL: dict[str, str] = dict(auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 WRAPPED: dict[str, str] = {
@@ -27,19 +29,21 @@ KEPT = ("A_log", "dt_bias", "inv_freq", "sinks", "D", "time_", "decay", "slope")
 
 def class_name(model_type: str) -> str:
     """The class that a published checkpoint of this type names in `architectures`."""
+    model_type = VARIANTS.get(model_type, (model_type,))[0]
     return CLASSES.get(model_type) or WRAPPED.get(model_type) or CAUSAL[model_type]
 
 
 def tiny_config(model_type: str) -> PretrainedConfig:
-    """The configuration of a model type, shrunken; eager attention."""
-    config = _shrunken(CONFIG_MAPPING[model_type], RULES)
+    """The configuration of a model type or variant, shrunken; eager attention."""
+    base, switches = VARIANTS.get(model_type, (model_type, {}))
+    config = _shrunken(CONFIG_MAPPING[base], RULES, switches)
     config._attn_implementation = "eager"
     return config
 
 
-def _shrunken(kind: Any, rules: dict[str, Any]) -> PretrainedConfig:
+def _shrunken(kind: Any, rules: dict[str, Any], switches: Mapping[str, Any] = MappingProxyType({})) -> PretrainedConfig:
     """Rules, then what follows from the default configuration, then the keys of the type."""
-    own, default = EXTRA.get(kind.model_type, {}), _default(kind)
+    own, default = {**EXTRA.get(kind.model_type, {}), **switches}, _default(kind)
     fields = kind.__dataclass_fields__
     alias = {a for a, target in kind.attribute_map.items() if target in fields}
     chosen = {n: rules[n] for n in fields if n in rules and n not in alias}

@@ -169,6 +169,7 @@ EXTRA: dict[str, dict[str, Any]] = {
     "qwen3_next": {"mlp_only_layers": [1]},
     "recurrent_gemma": {"block_types": ("recurrent", "attention")},
     "stablelm": {"partial_rotary_factor": 0.5},
+    "xlstm": {"num_heads": 4, "num_blocks": 4, "qk_dim_factor": 0.5},
     "zamba": {
         "num_hidden_layers": 5, "layers_block_type": ["linear_attention", "hybrid", "linear_attention", "hybrid", "hybrid"],  # noqa
         "attention_hidden_size": 96,
@@ -179,6 +180,27 @@ EXTRA: dict[str, dict[str, Any]] = {
     "zaya": {"num_experts_per_tok": 1},
     **WRAPPERS,
 }  # fmt: skip
+
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "bloom-post": ("bloom", {"apply_residual_connection_post_layernorm": True}),
+    "cohere2_moe-routed": ("cohere2_moe", {"num_shared_experts": 0}),
+    "deepseek_v2-lite": ("deepseek_v2", {"q_lora_rank": None, "topk_method": "greedy", "n_group": 1}),
+    "falcon-new": ("falcon", {"new_decoder_architecture": True}),
+    "falcon-sequential": ("falcon", {"parallel_attn": False, "alibi": True, "bias": True}),
+    "gemma4_text-moe": (
+        "gemma4_text",
+        {"enable_moe_block": True, "num_experts": 8, "top_k_experts": 3, "moe_intermediate_size": EXPERT_WIDTH},
+    ),
+    "gpt_neox-sequential": ("gpt_neox", {"use_parallel_residual": False}),
+    "granitemoehybrid-dense": ("granitemoehybrid", {"num_local_experts": 0}),
+    "hyperclovax-pre": ("hyperclovax", {"use_post_norm": False}),
+    "lfm3-plain": ("lfm3", {"use_sandwich_norm": False}),
+    "llama-bias": ("llama", {"mlp_bias": True, "attention_bias": True, "tie_word_embeddings": True}),
+    "nemotron_h-latent": ("nemotron_h", {"moe_latent_size": 24}),
+    "opt-350m": ("opt", {"do_layer_norm_before": False, "word_embed_proj_dim": 32}),
+    "stablelm-parallel": ("stablelm", {"use_parallel_residual": True, "use_qkv_bias": True}),
+}
+"""Published models whose switches change the block: name to model type and keys."""
 
 CLASSES: dict[str, str] = {}
 """Where the class of published checkpoints is not the one that the auto mappings name."""

@@ -16,10 +16,10 @@ WRAPPERS: dict[str, dict[str, Any]] = {
     # wrappers
     "chameleon": {"vocabulary_map": {"<image>": 509, "IMGIMGA": 508}},
     "cohere2_vision": {"alignment_intermediate_size": 40},
+    "fun_asr_nano": {"adaptor_config": {"hidden_size": H, "num_attention_heads": 4, "intermediate_size": 12}},
     "emu3": {"vocabulary_map": {"<image>": 509, "<|extra_200|>": 508, "<|visual token 000000|>": 507}},
-    "dots3_note": {},
     "granite4_vision": {
-        "deepstack_layer_map": [], "spatial_target_layers": [],
+        "downsample_rate": "1/2", "deepstack_layer_map": [], "spatial_target_layers": [],
         "vision_config": {"model_type": "clip_vision_model", "hidden_size": 64, "intermediate_size": 40,
                           "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 28, "patch_size": 14},
     },
@@ -51,11 +51,23 @@ WRAPPERS: dict[str, dict[str, Any]] = {
     "chameleon_vqgan": {"base_channels": 32, "channel_multiplier": [1, 1], "embed_dim": 8, "latent_channels": 32},
     "emu3_vqgan": {"base_channels": 32, "channel_multiplier": [1, 1], "embed_dim": 8, "latent_channels": 8},
     "dots3_note_audio_encoder": {"adapter_input_size": 32, "adapter_out_dim": H},
+    "dots3_note_vision_encoder": {
+        "mlp_layer_types": ["dense", "dense"], "adapter_in_dim": 32, "adapter_out_dim": H, "moe_intermediate_size": 24
+    },
     "inkling2_vision": {"text_hidden_size": H, "projection_hidden_dim": 40},
     "inkling_vision": {"text_hidden_size": H},
     "inkling_audio": {"text_hidden_size": H},
     "muse_spark_audio": {"hidden_sizes": [16, 16], "depths": [1, 1], "patch_sizes": [4, 4], "num_hidden_layers": 2},
-    "deepseek_ocr2_sam_vision_model": {"neck_channels": 16, "output_channels": 16},
+    "deepseek_ocr2_encoder": {"hidden_size": 32, "intermediate_size": 40, "num_key_value_heads": 2},
+    "deepseek_ocr2_sam_vision_model": {"output_channels": 16, "downsample_channels": [16, 32]},
+    "granite_speech_encoder": {"hidden_dim": 32, "num_layers": 1, "num_heads": 4, "max_pos_emb": 16, "context_size": 8},
+    "granite_speech_plus_encoder": {"hidden_dim": 32, "num_layers": 1, "num_heads": 4, "max_pos_emb": 16, "context_size": 8},
+    "phi4_multimodal_audio": {
+        "num_blocks": 1, "ext_pw_out_channel": 32, "depthwise_separable_out_channel": 32, "nemo_conv_channels": 32,
+        "bias_max_distance": 16,
+    },
+    "pp_chart2table_vision": {"output_channels": 16},
+    "unlimited_ocr_sam_vision_model": {"output_channels": 16, "downsample_channels": [16, 32]},
     "got_ocr2_vision": {"output_channels": 16},
     "janus_vqgan": {"base_channels": 32, "channel_multiplier": [1, 1], "embed_dim": 8, "latent_channels": 32},
     "llama4_vision_model": {"projector_input_dim": 32, "projector_output_dim": 32, "vision_output_dim": 32},
