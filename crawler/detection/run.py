@@ -3,6 +3,7 @@
 Returns plain findings; `crawler.parts` makes a record of them. Knows nothing of the index.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ...schema.errors import UsageError
 from ..architectures.resolve import resolve
 from ..architectures.sites import Site, find_sites
 from ..architectures.skeleton import Skeleton, build
@@ -39,6 +41,12 @@ class Options:
     factors: tuple[float, ...] = ()
     """What to multiply everything that was found by, besides zeroing it: one more stream each."""
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a factor that is no number."""
+        for factor in self.factors:
+            if not math.isfinite(factor):
+                raise UsageError(f"{factor} is no factor for a weight; use a finite number")
 
 
 Progress = Callable[[str, int, int], None]
