@@ -12,7 +12,7 @@ from ..schema.errors import RecordError
 from ..schema.model import Relation
 from ..schema.observation import Granularity, Stance
 from ..schema.record import explain
-from ..schema.types import Basis, Location, Role, Verdict
+from ..schema.types import Basis, Intervention, Location, Role, Verdict
 from ..schema.weight import GroupKind
 
 
@@ -43,11 +43,34 @@ class Figure(_Part):
     ppl_before: float | None
     ppl_after: float | None
     ppl_ratio: float | None
+    ppl_ratio_ci95: tuple[float | None, float | None] | None
     finite: bool
     text: str | None
     second_hand: bool
     statement: str | None
     caveat: str | None
+
+
+class Tried(_Part):
+    """What something other than zeroing did to exactly these weights, by our account."""
+
+    intervention: Intervention
+    scale: float | None
+    ppl_before: float
+    ppl_after: float | None
+    finite: bool
+    recovery: float | None
+    text: str
+    ppl_ratio: float | None
+
+
+class OutlierView(_Part):
+    """What removing many large weights did instead."""
+
+    text: str
+    removed: int | None
+    ppl_ratio: float | None
+    finite: bool
 
 
 class SuperWeightView(_Part):
@@ -84,6 +107,8 @@ class SuperWeightView(_Part):
     ppl_after: float | None
     ppl_ratio: float | None
     figures: tuple[Figure, ...]
+    texts: int
+    tried: tuple[Tried, ...]
     grouped: Verdict
     grouped_basis: Basis | None
     grouped_in: str | None
@@ -102,6 +127,9 @@ class GroupView(_Part):
     ppl_after: float | None
     ppl_ratio: float | None
     figures: tuple[Figure, ...]
+    texts: int
+    tried: tuple[Tried, ...]
+    outliers: tuple[OutlierView, ...]
     missing: tuple[str, ...]
 
 

@@ -128,6 +128,43 @@ def effects(page: Page, document: Json, caveats: Caveats) -> None:
             members = ", ".join(named[m] for m in group["members"])
             page.text(f"{group['id']}: {members}.", "dim", hang="  ")
     page.text(_whose({part["basis"] for _, part in tested}), "dim")
+    if any(part["basis"] == "measured" and part["texts"] < 2 for _, part in tested):
+        page.text("One text was measured: a verdict to be relied on rests on two.", "yellow")
+    _instead(page, document, named)
+
+
+_DONE = {
+    "mean": "its mean over all tokens in its place",
+    "class_mean": "its mean, over massive tokens and the others apart",
+    "restore": "removed, but its super activation put back",
+    "scale": "multiplied by {scale:g}",
+}
+
+
+def _instead(page: Page, document: Json, named: dict[str, str]) -> None:
+    """What else was done to the largest measured set, and to other weights: a row each, a column for each text."""
+    measured = [g for g in document["groups"] if g["tried"]]
+    if not measured:
+        return
+    group = max(measured, key=lambda g: len(g["members"]))
+    rows: dict[str, dict[str, Cell]] = {}
+    for tried in group["tried"]:
+        label = _DONE[tried["intervention"]].format(scale=tried["scale"])
+        rows.setdefault(label, {})[tried["text"]] = _outcome(tried)
+    for other in group["outliers"]:
+        rows.setdefault(f"the {other['removed']} largest other weights removed", {})[other["text"]] = _outcome(other)
+    texts = list(dict.fromkeys(text for row in rows.values() for text in row))
+    page.heading(f"For comparison: {_together(group, named, 2)} (ratio of perplexities)")
+    columns = [Column("DONE"), *(Column(text.upper(), drop=n, right=True) for n, text in enumerate(texts))]
+    page.table(columns, [[Cell(label), *(row.get(t, Cell("")) for t in texts)] for label, row in rows.items()], fill=0)
+
+
+def _outcome(figure: Json) -> Cell:
+    if not figure["finite"]:
+        return Cell("not finite", "bold red")
+    undone = figure.get("recovery")
+    part = "" if undone is None else f" ({undone:.0%} undone)"
+    return Cell(f"x{number(figure['ppl_ratio'])}{part}" if figure["ppl_ratio"] is not None else "beyond print")
 
 
 def _together(group: Json, named: dict[str, str], spelled: int) -> str:

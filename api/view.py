@@ -13,13 +13,18 @@ The shape is stable: names are added, never removed or narrowed. Every name is a
                      location (reported, confirmed, disputed, refuted), origins (who claims it), denied_by,
                      verdict (of removing it alone), basis (measured by us, or reported by others),
                      ppl_before, ppl_after, ppl_ratio, figures[],
-                     grouped, grouped_basis, grouped_in (the strongest group of more than this weight),
+                     texts, tried[], grouped, grouped_basis, grouped_in (the strongest group of more than this weight),
                      activation_in, activation_out, share, coherence, rank, round, scan
     groups[]         id, kind, reported, members (weight ids), verdict, basis, ppl_before, ppl_after, ppl_ratio,
-                     figures[], missing (weights that others add to this set and that matter)
+                     figures[], texts, tried[], outliers[], missing (weights that others add to this set and that
+                     matter)
       figures[]      what removing exactly these weights did, the one that the verdict rests on first:
-                     by (`swindex` or an origin), basis, ppl_before, ppl_after, ppl_ratio, finite, text (what it was
-                     measured on), second_hand, statement, caveat
+                     by (`swindex` or an origin), basis, ppl_before, ppl_after, ppl_ratio, ppl_ratio_ci95 (95 %
+                     interval), finite, text (what it was measured on), second_hand, statement, caveat
+      texts          on how many texts swindex measured it; a verdict to be relied on rests on two
+      tried[]        what else swindex did to exactly these weights: intervention (mean, class_mean, restore, scale),
+                     scale, text, ppl_before, ppl_after, ppl_ratio, finite, recovery (part of the damage undone)
+      outliers[]     what removing many large weights did instead: text, removed (how many), ppl_ratio, finite
     conflicts[]      kind, weights, sides
     observations[]   outside statements that are neither a plain claim of a listed scalar nor a figure above: about
                      rows, experts, tensors or the model, about other sets, and all that deny:
@@ -41,6 +46,8 @@ Figures are copied and sorted here, never judged: verdicts and locations are the
 import math
 from typing import Any
 
+from .measured import delta_of, ours, outliers, ratio, ratio_of, texts, tried, zeroes
+
 Json = dict[str, Any]
 
 _MODEL = (
@@ -61,7 +68,6 @@ _SEEN = ("activation_in", "activation_out", "share", "coherence", "rank", "round
 _SCAN = ("id", "outcome", "reason", "time", "layers", "experts", "experts_covered", "fits_float16", "converged")
 _RECORD = ("version", "time", "digest", "schema_version", "submitter", "withdrawn")
 UNKNOWN = "unknown"
-_MAX_NLL = 700.0
 
 
 def view(record: Json, index_time: str | None = None, torn: bool = False) -> Json:
@@ -126,6 +132,8 @@ def _weight(weight: Json, status: Json, record: Json) -> Json:
         "basis": status["alone_basis"],
         **_headline(figures, status["alone_basis"]),
         "figures": figures,
+        "texts": texts(figures),
+        "tried": tried([weight["id"]], record),
         **_pick(status, ("grouped", "grouped_basis", "grouped_in")),
     }
 
@@ -141,6 +149,9 @@ def _group(group: Json, status: Json, record: Json) -> Json:
         "ppl_after": status["ppl_after"],
         "ppl_ratio": _quotient(status["ppl_before"], status["ppl_after"]) or headline["ppl_ratio"],
         "figures": figures,
+        "texts": texts(figures),
+        "tried": tried(group["members"], record),
+        "outliers": outliers(group["members"], record),
         "missing": status["missing"],
     }
 
@@ -189,16 +200,15 @@ def reported_ratio(observation: Json) -> float | None:
     if observation.get("ppl_ratio"):
         return float(observation["ppl_ratio"])
     before, change = observation.get("nll_before"), observation.get("nll_relative_change")
-    return None if before is None or change is None else _exp(before * change)
+    return None if before is None or change is None else ratio_of(before * change)
 
 
 def figures_of(weights: list[str], basis: str | None, record: Json) -> list[Json]:
     """What removing exactly these weights did, by us and by others; the weakest of the deciding basis first."""
-    wanted, effects = set(weights), record.get("effects", [])
-    newest = effects[-1]["scan"] if effects else None
-    ours = [_measured(e) for e in effects if e["scan"] == newest and _zeroes(e) and set(e["weights"]) == wanted]
+    wanted = set(weights)
+    mine = [_measured(e) for e in ours(weights, record) if zeroes(e)]
     theirs = [_reported(o) for o in record.get("observations", []) if _is_figure(o) and _ids(o) == wanted]
-    return sorted(ours + theirs, key=lambda f: (f["basis"] != basis, f["second_hand"], _size(f)))
+    return sorted(mine + theirs, key=lambda f: (f["basis"] != basis, f["second_hand"], _size(f)))
 
 
 def _headline(figures: list[Json], basis: str | None) -> Json:
@@ -211,12 +221,13 @@ def _size(figure: Json) -> float:
 
 
 def _measured(effect: Json) -> Json:
-    delta = None if effect["nll_after"] is None else effect["nll_after"] - effect["nll_before"]
+    interval = effect.get("delta_nll_ci95")
     return {
         "by": "swindex",
         "basis": "measured",
         **_pick(effect, ("ppl_before", "ppl_after")),
-        "ppl_ratio": None if delta is None else _exp(delta),
+        "ppl_ratio": ratio(delta_of(effect)),
+        "ppl_ratio_ci95": None if interval is None else [ratio_of(bound) for bound in interval],
         "finite": effect["finite"],
         "text": effect["corpus"]["name"],
         "second_hand": False,
@@ -231,6 +242,7 @@ def _reported(observation: Json) -> Json:
         "basis": "reported",
         **_pick(observation, ("ppl_before", "ppl_after")),
         "ppl_ratio": reported_ratio(observation),
+        "ppl_ratio_ci95": None,
         "finite": observation.get("finite") is not False,
         "text": observation.get("corpus"),
         "second_hand": bool(observation.get("second_hand")),
@@ -238,17 +250,8 @@ def _reported(observation: Json) -> Json:
     }
 
 
-def _exp(delta_nll: float) -> float | None:
-    """The ratio of perplexities for a change of the mean NLL; None where it is too large to print."""
-    return None if delta_nll > _MAX_NLL else math.exp(delta_nll)
-
-
 def _quotient(before: float | None, after: float | None) -> float | None:
     return after / before if before and after else None
-
-
-def _zeroes(effect: Json) -> bool:
-    return bool(effect["intervention"] == "zero")
 
 
 def _is_figure(observation: Json) -> bool:

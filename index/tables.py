@@ -142,7 +142,7 @@ TABLES: tuple[Table, ...] = (
         effect_id        | text   | item.id                            | id in the record
         scan_id          | text   | item.scan                          | scan that measured it
         weights          | texts  |                                    | weight ids
-        intervention     | text   |                                    | zero, mean, scale
+        intervention     | text   |                                    | zero, mean, class_mean, scale, restore
         scale            | float  |                                    | factor, for scale
         corpus           | text   | item.corpus.name                   | text it was measured on
         corpus_sha256    | text   | item.corpus.sha256                 | of that text
@@ -159,8 +159,12 @@ TABLES: tuple[Table, ...] = (
         stopword_before  | float  |                                    | probability of stop words before
         stopword_after   | float  |                                    | probability of stop words after
         delta_nll_windows | floats |                                   | change of the mean of each window
+        delta_nll_ci95   | floats |                                    | 95 % interval of delta_nll over windows
+        recovery         | float  |                                    | for restore: part of the damage undone
         control          | text   | item.control.kind                  | what the control changed instead
         control_worst_delta_nll | float | item.control.worst_delta_nll | its largest change; null if not finite
+        outliers         | int    | item.outliers.count                | large other weights removed together
+        outliers_delta_nll | float | item.outliers.worst_delta_nll     | change that made; null if not finite
         verdict          | text   |                                    | confirmed, partial, inert, non_finite, untested
         """,
     ),

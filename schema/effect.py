@@ -28,12 +28,30 @@ class Corpus(Part):
 
 
 class Control(Part):
-    """The same intervention on other weights: the largest |W| of the same matrix outside the find."""
+    """Zeroing other weights: the largest |W| of the same matrix outside the find, or of all layers (`kind` says).
+
+    Many weights are given by their count and a digest of the list, in place of the list.
+    """
 
     kind: Text
-    weights: Annotated[tuple[Coordinates, ...], Field(min_length=1)]
+    weights: tuple[Coordinates, ...] = ()
+    count: Annotated[int, Field(ge=1)] | None = None
+    """Weights that were removed, where they are not listed."""
+    digest: Sha256 | None = None
+    """sha256 over the list of them; `kind` says how it is written."""
+    tokens: Annotated[int, Field(ge=1)] | None = None
+    """Predicted tokens it was measured on, the first of the effect's corpus; null: all of them."""
     worst_delta_nll: float | None
     """Largest change of the mean NLL (nat per token); null if one was not finite."""
+
+    @model_validator(mode="after")
+    def _says_what(self) -> Self:
+        if bool(self.weights) == (self.count is not None) or (self.count is None) != (self.digest is None):
+            raise ValueError("a control lists its weights, or gives their count and digest")
+        return self
+
+
+Interval = tuple[float, float]
 
 
 class Effect(Part):
@@ -58,7 +76,15 @@ class Effect(Part):
     stopword_after: Share | None = None
     delta_nll_windows: tuple[float, ...] = ()
     """Change of the mean NLL per window."""
+    delta_nll_ci95: Interval | None = None
+    """95 % interval of the change of the mean NLL: percentiles of a seeded bootstrap over the windows, if there are
+    at least four."""
+    recovery: float | None = None
+    """Only for `restore`: 1 - change of the mean NLL / that of zeroing alone; null if either is not finite."""
     control: Control | None = None
+    """What the verdict is held against."""
+    outliers: Control | None = None
+    """What removing many large weights of all layers together does, for scale; no part of the verdict."""
     verdict: Verdict
 
     @property
@@ -70,6 +96,10 @@ class Effect(Part):
     def _consistent(self) -> Self:
         if self.finite != (self.nll_after is not None):
             raise ValueError("nll_after must be null exactly when the effect is not finite")
+        if self.recovery is not None and self.intervention is not Intervention.RESTORE:
+            raise ValueError("recovery belongs to the intervention 'restore' and to no other")
+        if self.delta_nll_ci95 is not None and self.delta_nll_ci95[0] > self.delta_nll_ci95[1]:
+            raise ValueError(f"interval {self.delta_nll_ci95} ends before it begins")
         if (self.scale is not None) != (self.intervention is Intervention.SCALE):
             raise ValueError("scale belongs to the intervention 'scale' and to no other")
         for name in ("before", "after"):

@@ -16,7 +16,7 @@ from .model import Model
 from .observation import Observation, Remark
 from .scan import Scan
 from .status import Status, derive
-from .types import SCANNED, SCHEMA_VERSION, Outcome, Part, Sha256, Text, UtcTime, Verdict
+from .types import SCANNED, SCHEMA_VERSION, Intervention, Outcome, Part, Sha256, Text, UtcTime, Verdict
 from .weight import Group, SuperWeight
 
 
@@ -102,7 +102,8 @@ class Record(Part):
             return
         newest = self.scans[-1]
         strong = {Verdict.CONFIRMED, Verdict.PARTIAL, Verdict.NON_FINITE}
-        damaging = any(e.scan == newest.id and e.verdict in strong for e in self.effects)
+        removals = [e for e in self.effects if e.scan == newest.id and e.intervention is Intervention.ZERO]
+        damaging = any(e.verdict in strong for e in removals)
         if (newest.outcome is Outcome.FOUND) != damaging:
             raise ValueError(f"scan {newest.id} says {newest.outcome}, its effects say otherwise")
 

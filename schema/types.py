@@ -55,11 +55,17 @@ class Role(StrEnum):
 
 
 class Intervention(StrEnum):
-    """What was put in a weight's place."""
+    """What was put in a weight's place.
+
+    `mean`: what it writes, in its mean over all tokens of a text; `class_mean`: in its mean over the tokens where its
+    channel is massive, and over the others, apart; `restore`: zero, and the super activation put back.
+    """
 
     ZERO = "zero"
     MEAN = "mean"
+    CLASS_MEAN = "class_mean"
     SCALE = "scale"
+    RESTORE = "restore"
 
 
 class Verdict(StrEnum):

@@ -18,6 +18,7 @@ os.environ |= {
     "HF_HOME": _HOME,
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_XET": "1",
+    "SWINDEX_CACHE": os.path.join(_HOME, "swindex"),
     "TOKENIZERS_PARALLELISM": "false",
 }
 for _name in ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "SWINDEX_INDEX", "SWINDEX_DEBUG", "COLUMNS", "NO_COLOR"):

@@ -422,7 +422,7 @@ def test_one_neuron_on_several_channels_is_one_group_that_acts_jointly(planted, 
     assert {w.group for w in made.record.super_weights} == {"neuron:L1.C172"}
     assert [set(g.members) for g in made.record.groups] == [ids]
     assert together.verdict is Verdict.CONFIRMED
-    assert {e.verdict for e in made.record.effects if e is not together} == {Verdict.INERT}
+    assert {e.verdict for e in made.removals if e is not together} == {Verdict.INERT}
 
 
 def test_a_masked_backup_is_found_in_the_first_round(planted) -> None:

@@ -53,7 +53,7 @@ def test_a_removed_set_gives_the_logits_of_the_file_with_zeros(family: Scanned, 
 
 def test_the_figures_are_those_of_the_plain_models(family: Scanned, tmp_path_factory) -> None:
     base = disk.plain_logits(disk.plain(family.plant.folder), family.ids)
-    for number, effect in enumerate(family.record.effects):
+    for number, effect in enumerate(family.removals):
         to = tmp_path_factory.mktemp("zeroed") / str(number)
         zeroed = disk.edited(family.plant.folder, to, edits(family, effect.weights))
         changed = disk.plain_logits(disk.plain(zeroed), family.ids)
@@ -129,5 +129,5 @@ def test_reordering_the_channels_reorders_the_finds(pair: Scanned, tmp_path_fact
     ]
     for mine, theirs in zip(other.record.super_weights, pair.record.super_weights, strict=True):
         assert mine.share == pytest.approx(theirs.share, rel=1e-6)
-    for mine, theirs in zip(other.record.effects, pair.record.effects, strict=True):
+    for mine, theirs in zip(other.removals, pair.removals, strict=True):
         assert mine.nll_after == pytest.approx(theirs.nll_after, abs=NLL)

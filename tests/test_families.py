@@ -200,7 +200,7 @@ def test_the_trained_pair_acts_only_together_in_every_layout(layout: str, tmp_pa
 
     made = scanned(f"pair-{layout}", make, tmp_path_factory, windows=24, window=201)
     first, second = (s.id for s in made.plant.scalars)
-    ratios = {e.weights: e.ppl_after / e.ppl_before for e in made.record.effects}
+    ratios = {e.weights: e.ppl_after / e.ppl_before for e in made.removals}
 
     assert ratios == {
         (first,): pytest.approx(1.017, abs=6e-4),

@@ -11,8 +11,9 @@ from safetensors import safe_open
 from swindex.crawler.checkpoint.local import LocalCheckpoint
 from swindex.crawler.detection.run import Options
 from swindex.crawler.scanning import scan, scan_checkpoint
+from swindex.schema.effect import Effect
 from swindex.schema.record import Record
-from swindex.schema.types import Outcome, Role, Verdict
+from swindex.schema.types import Intervention, Outcome, Role, Verdict
 
 from .plants import disk
 from .plants.shared import one_thread
@@ -33,6 +34,11 @@ def truth(name: str) -> list[dict[str, object]]:
     """The planted scalars as their maker wrote them down."""
     planted: list[dict[str, object]] = json.loads((disk.CHECKPOINTS / name / "truth.json").read_text())
     return planted
+
+
+def removals(record: Record) -> list[Effect]:
+    """The effects of zeroing."""
+    return [e for e in record.effects if e.intervention is Intervention.ZERO]
 
 
 @pytest.mark.parametrize("name", ["stories260k-one", "stories260k-pair"])
@@ -69,7 +75,7 @@ def test_removing_the_super_weight_destroys_the_model(records: dict[str, Record]
     record = records["stories260k-one"]
     effect = record.effects[0]
 
-    assert [e.weights for e in record.effects] == [("L1.R67.C172",)]
+    assert [e.weights for e in removals(record)] == [("L1.R67.C172",)]
     assert effect.ppl_before == pytest.approx(4.951, abs=5e-4)
     assert effect.ppl_after / effect.ppl_before == pytest.approx(7727, abs=1)
     assert (effect.verdict, record.scans[0].outcome) == (Verdict.CONFIRMED, Outcome.FOUND)
@@ -77,8 +83,8 @@ def test_removing_the_super_weight_destroys_the_model(records: dict[str, Record]
 
 def test_the_pair_acts_only_together(records: dict[str, Record]) -> None:
     record = records["stories260k-pair"]
-    ratios = {e.weights: e.ppl_after / e.ppl_before for e in record.effects}
-    verdicts = {e.weights: e.verdict for e in record.effects}
+    ratios = {e.weights: e.ppl_after / e.ppl_before for e in removals(record)}
+    verdicts = {e.weights: e.verdict for e in removals(record)}
 
     assert ratios == {
         ("L1.R67.C172",): pytest.approx(1.017, abs=6e-4),

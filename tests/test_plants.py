@@ -24,15 +24,10 @@ TEXT_IN_WRAPPER = "model.language_model.layers.N.mlp.down_proj.weight"
 OLD_WRAPPER = "language_model.model.layers.N.mlp.down_proj.weight"
 PUBLISHED = {
     **dict.fromkeys(
-        (
-            "qwen2_moe qwen3_moe qwen3_next qwen3_5_moe_text olmoe flex_olmo cohere2_moe deepseek_v2 deepseek_v3 "
-            "deepseek_v32 glm4_moe glm4_moe_lite glm_moe_dsa ernie4_5_moe exaone_moe hunyuan_v1_moe dots1 "
-            "dots3_note_text longcat_flash solar_open hy_v3 mellum mimo_v2_flash afmoe axk1 axk2 bailing_hybrid flint "
-            "kolibri1 laguna"
-        ).split(),
+        ["qwen2_moe", "qwen3_moe", "qwen3_next", "qwen3_5_moe_text", "olmoe", "flex_olmo", "cohere2_moe", "deepseek_v2", "deepseek_v3", "deepseek_v32", "glm4_moe", "glm4_moe_lite", "glm_moe_dsa", "ernie4_5_moe", "exaone_moe", "hunyuan_v1_moe", "dots1", "dots3_note_text", "longcat_flash", "solar_open", "hy_v3", "mellum", "mimo_v2_flash", "afmoe", "axk1", "axk2", "bailing_hybrid", "flint", "kolibri1", "laguna"],
         PER_EXPERT,
     ),
-    **dict.fromkeys("mixtral phimoe minimax minimax_m2 kimi_linear".split(), MIXTRAL),
+    **dict.fromkeys(["mixtral", "phimoe", "minimax", "minimax_m2", "kimi_linear"], MIXTRAL),
     "aria": "language_model.model.layers.N.mlp.experts.fc2.weight",
     "aria_text": "model.layers.N.mlp.experts.fc2.weight",
     "dbrx": "transformer.blocks.N.ffn.experts.mlp.w2",
@@ -51,10 +46,10 @@ PUBLISHED = {
     "nemotron_h": "backbone.layers.N.mixer.experts.N.down_proj.weight",
     "qwen3_5_moe": "model.language_model.layers.N.mlp.experts.N.down_proj.weight",
     "qwen3_vl_moe": "model.language_model.layers.N.mlp.experts.down_proj",
-    **dict.fromkeys("qwen3_vl qwen3_5 gemma4".split(), TEXT_IN_WRAPPER),
-    **dict.fromkeys("gemma3 mistral3 llava paligemma internvl mllama".split(), OLD_WRAPPER),
-    **dict.fromkeys("qwen2_vl qwen2_5_vl".split(), "model.layers.N.mlp.down_proj.weight"),
-    **dict.fromkeys("smolvlm idefics3".split(), "model.text_model.layers.N.mlp.down_proj.weight"),
+    **dict.fromkeys(["qwen3_vl", "qwen3_5", "gemma4"], TEXT_IN_WRAPPER),
+    **dict.fromkeys(["gemma3", "mistral3", "llava", "paligemma", "internvl", "mllama"], OLD_WRAPPER),
+    **dict.fromkeys(["qwen2_vl", "qwen2_5_vl"], "model.layers.N.mlp.down_proj.weight"),
+    **dict.fromkeys(["smolvlm", "idefics3"], "model.text_model.layers.N.mlp.down_proj.weight"),
 }
 """By type the name of an expert's tensor, or of the dense one where there is no expert."""
 

@@ -48,6 +48,7 @@ REPORTED_WEIGHT = {
             "ppl_before": 10.0,
             "ppl_after": 100.0,
             "ppl_ratio": 10.0,
+            "ppl_ratio_ci95": None,
             "finite": True,
             "text": "wiki",
             "second_hand": False,
@@ -55,6 +56,8 @@ REPORTED_WEIGHT = {
             "caveat": "one window",
         }
     ],
+    "texts": 0,
+    "tried": [],
     "grouped": "untested",
     "grouped_basis": None,
     "grouped_in": "pair",
@@ -104,6 +107,9 @@ def test_document_besides_its_weights() -> None:
                 "ppl_after": None,
                 "ppl_ratio": None,
                 "figures": [],
+                "texts": 0,
+                "tried": [],
+                "outliers": [],
                 "missing": [],
             }
         ],

@@ -50,6 +50,10 @@ def scan(
     ] = None,
     windows: Annotated[int | None, typer.Option(min=1, metavar="N", help="Windows of each text.")] = None,
     window: Annotated[int | None, typer.Option(min=2, metavar="N", help="Tokens of a window.")] = None,
+    scale: Annotated[
+        list[float] | None,
+        typer.Option(metavar="FACTOR", help="Also multiply all that was found by this; may be repeated."),
+    ] = None,
     prompt: Annotated[
         str | None, typer.Option(metavar="TEXT", help="The text to watch, in place of the shipped prompt.")
     ] = None,
@@ -67,7 +71,8 @@ def scan(
     wanted = {"depth": depth, "windows": windows, "window": window, "prompt": prompt, "device": device}
     given = {name: value for name, value in wanted.items() if value is not None}
     run, options = crawler("scan"), crawler("Options")
-    chosen = options(effects=not no_effects, texts=tuple(str(t) for t in text or ()), **given)
+    texts, factors = tuple(str(t) for t in text or ()), tuple(scale or ())
+    chosen = options(effects=not no_effects, texts=texts, factors=factors, **given)
     with progress() as steps:
         record: Record = run(checkpoint, revision=revision, options=chosen, progress=steps)
     return _finish(record, out, json, verbose)

@@ -37,6 +37,19 @@ SCREEN_QUIET: Final = 4
 """A screen stops so many layers behind its last find."""
 SCREEN_PART: Final = 0.5
 """Without a find it stops after this part of the layers."""
+CONTROL_WINDOWS: Final = 1
+"""Windows of each text on which the controls are measured, at most: they are most of the streams."""
+OUTLIERS: Final = 7000
+"""Largest other weights that are removed together for comparison (Yu et al. 2024, Table 1; see `outliers`)."""
+OUTLIER_PART: Final = 0.001
+"""Part of a layer's weights that this takes at most: 7,000 would be a whole layer of a small model."""
+APART: Final = 4
+"""Layers with finds, the first ones, for which the finds of all other layers are also removed: if theirs turn out
+transient, that is the joint effect of the rest."""
+RESAMPLES: Final = 2000
+"""Bootstrap samples of the windows behind an interval."""
+INTERVAL_WINDOWS: Final = 4
+"""Windows below which no interval is given."""
 FLOAT16_MAX: Final = 65504.0
 POST_NORM: Final = 1e-3
 """Relative movement of other channels above which a norm stands behind the write."""

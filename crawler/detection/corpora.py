@@ -5,7 +5,7 @@ tokenizer emits one) and so many tokens; windows do not overlap and are taken fr
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..refusal import Refusal, failed
+from .tokencache import digest_of_files, kept
 
 TEXTS = Path(__file__).resolve().parent.parent / "texts"
 SHIPPED = ("wikitext2", "grimm")
@@ -39,6 +40,8 @@ class Corpus:
     name: str
     text: str
     sha256: str
+    shipped: bool = False
+    """Whether it comes with the package: its tokens may be kept."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Tokens:
 
     tokenizer: Any
     bos: int | None
+    digest: str | None = None
+    """sha256 over the tokenizer's files; without it nothing is kept."""
 
     def ids(self, text: str) -> list[int]:
         """Token ids without special tokens."""
@@ -54,6 +59,13 @@ class Tokens:
 
     def windows(self, corpus: Corpus, windows: int, window: int) -> Tensor:
         """Token ids (windows, window), int64, each window beginning with `<s>` where the tokenizer emits it."""
+        if self.digest is None or not corpus.shipped:
+            return torch.tensor(self._windows(corpus, windows, window))
+        sizes = {"windows": windows, "window": window, "bos": self.bos}
+        key = {"tokenizer": self.digest, "text": corpus.sha256, **sizes}
+        return torch.tensor(kept(key, lambda: self._windows(corpus, windows, window), len(self.tokenizer)))
+
+    def _windows(self, corpus: Corpus, windows: int, window: int) -> list[list[int]]:
         start = [] if self.bos is None else [self.bos]
         step = window - len(start)
         ids = self.ids(corpus.text[: step * windows * CHARACTERS])
@@ -64,7 +76,7 @@ class Tokens:
             raise failed(
                 f"text {corpus.name}: {len(ids)} tokens are fewer than one window of {step}; use a longer text"
             )
-        return torch.tensor([start + ids[n * step : (n + 1) * step] for n in range(count)])
+        return [start + ids[n * step : (n + 1) * step] for n in range(count)]
 
     def prompts(self, text: str = PROMPT, longest: int = MAX_PROMPT) -> tuple[list[str], Tensor]:
         """Names and token ids (B, T) of the watched sequences: with `<s>` where the tokenizer emits it, and without."""
@@ -111,10 +123,10 @@ def load_tokenizer(folder: Path, place: str) -> Tokens:
     kind = PreTrainedTokenizerFast if (folder / "tokenizer.json").exists() else AutoTokenizer
     try:
         tokenizer = kind.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        bos = _emitted_bos(tokenizer)
+        bos, digest = _emitted_bos(tokenizer), digest_of_files(folder)
     except Exception as error:
         raise failed(f"{place}: no usable tokenizer ({type(error).__name__}: {str(error)[:200]})") from None
-    return Tokens(tokenizer, bos)
+    return Tokens(tokenizer, bos, digest)
 
 
 def start_only(folder: Path, place: str, bos: Any) -> Tokens:
@@ -135,7 +147,7 @@ def _emitted_bos(tokenizer: Any) -> int | None:
 
 def shipped_corpora() -> list[Corpus]:
     """The texts that come with the package."""
-    return [read_corpus(TEXTS / f"{name}.txt") for name in SHIPPED]
+    return [replace(read_corpus(TEXTS / f"{name}.txt"), shipped=True) for name in SHIPPED]
 
 
 def read_corpus(path: Path) -> Corpus:

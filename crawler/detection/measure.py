@@ -40,12 +40,12 @@ def measure(
     streams: list[Tensor],
     stopwords: Tensor,
 ) -> list[Figures]:
-    """Figures of each stream (B, T, D) against the baseline on a batch of token ids (B, T). `stopwords`: token ids.
+    """Figures of each stream against the baseline (B, T, D) on a batch of token ids (B, T). `stopwords`: token ids.
 
-    Raise a Refusal if the baseline's logits are not finite.
+    A stream of fewer windows is of the first ones. Raise a Refusal if the baseline's logits are not finite.
     """
     windows, length = batch.ids.shape
-    sums = [Figures(windows * (length - 1), [0.0] * windows, [0.0] * windows, 0.0, 0, 0.0, 0.0, True) for _ in streams]
+    sums = [_blank(len(stream), length - 1) for stream in streams]
     for window in range(windows):
         one = Batch(batch.ids[window : window + 1], tuple_output=batch.tuple_output)
         for start in range(0, length - 1, CHUNK):
@@ -54,10 +54,14 @@ def measure(
             base = _log_probabilities(model, layers, one, baseline[window : window + 1], keep)
             if not _finite(base):
                 raise failed("the unmodified model gives NaN or infinite logits: the weights or the sizes are damaged")
-            for figures, stream in zip(sums, streams, strict=True):
+            for figures, stream in ((f, s) for f, s in zip(sums, streams, strict=True) if window < len(s)):
                 changed = _log_probabilities(model, layers, one, stream[window : window + 1], keep)
                 _add(figures, window, base, changed, target, stopwords)
     return sums
+
+
+def _blank(windows: int, predicted: int) -> Figures:
+    return Figures(windows * predicted, [0.0] * windows, [0.0] * windows, 0.0, 0, 0.0, 0.0, True)
 
 
 def _log_probabilities(

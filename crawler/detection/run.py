@@ -3,15 +3,16 @@
 Returns plain findings; `crawler.parts` makes a record of them. Knows nothing of the index.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
+from ...schema.errors import UsageError
 from ..architectures.prove import Prover
 from ..architectures.resolve import resolve
 from ..architectures.sites import Site
@@ -19,7 +20,7 @@ from ..architectures.skeleton import Skeleton, build
 from ..checkpoint.base import Checkpoint
 from ..refusal import failed, unsupported
 from . import constants as c
-from .ablate import Ablator, PlaceSet
+from .ablate import Ablator
 from .corpora import (
     MAX_PROMPT,
     PROMPT,
@@ -31,7 +32,7 @@ from .corpora import (
     start_only,
 )
 from .lockstep import Batch, advance, capture
-from .measure import Figures, measure
+from .measuring import Measured, measure_streams
 from .memory import trim
 from .peel import Peeler
 from .resident import Weights
@@ -50,7 +51,15 @@ class Options:
     """Files to measure effects on, in place of the shipped texts."""
     windows: int = 1
     window: int = 512
+    factors: tuple[float, ...] = ()
+    """What to multiply everything that was found by, besides zeroing it: one more stream each."""
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a factor that is no number."""
+        for factor in self.factors:
+            if not math.isfinite(factor):
+                raise UsageError(f"{factor} is no factor for a weight; use a finite number")
 
 
 SCREEN = "screen"
@@ -74,9 +83,7 @@ class Findings:
     sites: dict[int, list[Site]] = field(default_factory=dict)
     """By layer; their weights are gone after the pass."""
     values: dict[Place, float] = field(default_factory=dict)
-    sets: dict[PlaceSet, list[Figures]] = field(default_factory=dict)
-    """By set, a figure per corpus."""
-    nulls: dict[Place, list[Figures]] = field(default_factory=dict)
+    measured: Measured = field(default_factory=Measured)
     seconds: float = 0.0
 
 
@@ -114,8 +121,8 @@ def _prepare(skeleton: Skeleton, weights: Weights, tokens: Tokens, options: Opti
     _check_vocabulary(skeleton, [watched, *windows], weights.checkpoint.place)
     with weights.outside(embed=True):
         batch = _capture(skeleton, watched, options)
-        texts = [(c, _capture(skeleton, w, options)) for c, w in zip(corpora, windows, strict=True)]
-    ablator = Ablator([b for _, b in texts]) if options.effects else None
+        texts = [(t, _capture(skeleton, w, options)) for t, w in zip(corpora, windows, strict=True)]
+        ablator = _ablator(skeleton, [b for _, b in texts], options) if options.effects else None
     peeler = Peeler(batch, batch.first, watched=1 if options.depth == SCREEN else None)
     return Findings(skeleton, tokens, prompts, texts, peeler, ablator)
 
@@ -124,6 +131,13 @@ def _watched(skeleton: Skeleton, tokens: Tokens, options: Options, longest: int)
     if options.depth == SCREEN:
         return ["first token"], tokens.screen(skeleton.model.config.get_text_config().vocab_size)
     return tokens.prompts(options.prompt or PROMPT, min(MAX_PROMPT, longest))
+
+
+def _ablator(skeleton: Skeleton, batches: list[Batch], options: Options) -> Ablator:
+    """Controls run on the first windows only; a call of fewer windows has masks of its own."""
+    few = c.CONTROL_WINDOWS
+    shorter = [b if len(b.ids) <= few else _capture(skeleton, b.ids[:few], options) for b in batches]
+    return Ablator(batches, shorter=shorter, factors=options.factors)
 
 
 def _check_vocabulary(skeleton: Skeleton, batches: list[Tensor], place: str) -> None:
@@ -184,21 +198,13 @@ def _check_finite(findings: Findings, number: int, place: str) -> None:
 
 
 def _measure(findings: Findings, weights: Weights, progress: Progress) -> None:
-    ablator = findings.ablator
+    ablator, stopwords = findings.ablator, findings.tokens.stopwords()
     if ablator is None:
         return
-    sets, nulls = list(ablator.sets.items()), list(ablator.nulls.items())
-    findings.sets = {s: [] for s, _ in sets}
-    findings.nulls = {p: [] for p, _ in nulls}
-    streams = [r for _, r in sets] + [r for _, r in nulls]
-    stopwords = findings.tokens.stopwords()
+
+    def done(number: int) -> None:
+        progress("effects", number, len(findings.corpora))
+
     model, layers = findings.skeleton.model, findings.skeleton.layers
-    with weights.outside(), torch.no_grad():
-        for number, (_, batch) in enumerate(findings.corpora):
-            progress("effects", number, len(findings.corpora))
-            figures = measure(model, layers, batch, ablator.baseline[number], [r[number] for r in streams], stopwords)
-            for (members, _), figure in zip(sets, figures[: len(sets)], strict=True):
-                findings.sets[members].append(figure)
-            for (place, _), figure in zip(nulls, figures[len(sets) :], strict=True):
-                findings.nulls[place].append(figure)
-    progress("effects", len(findings.corpora), len(findings.corpora))
+    with weights.outside():
+        findings.measured = measure_streams(model, layers, ablator, findings.peeler.layers, stopwords, done)

@@ -7,7 +7,7 @@ from typing import Any
 from ...schema.effect import Effect
 from ...schema.model import Model, Relation
 from ...schema.scan import Event, ExpertsSeen, LayerProfile, NormGain, Prompt, Settings
-from ...schema.types import Outcome, Role, Verdict
+from ...schema.types import Intervention, Outcome, Role, Verdict
 from ..architectures.skeleton import Skeleton
 from ..checkpoint.base import Checkpoint
 from ..detection import constants as c
@@ -46,7 +46,7 @@ def model_of(checkpoint: Checkpoint, skeleton: Skeleton, base: str | None, relat
 def settings_of(findings: Findings, options: Options) -> Settings:
     return Settings(
         detector=DETECTOR,
-        constants={**c.as_settings(), "windows": options.windows, "window": options.window},
+        constants={**c.as_settings(), "windows": options.windows, "window": options.window, **_factors(options)},
         prompts=tuple(
             Prompt(name=name, token_ids=tuple(ids), bos=findings.tokens.bos == ids[0])
             for name, ids in zip(findings.prompts, findings.peeler.batch.ids.tolist(), strict=True)
@@ -55,6 +55,10 @@ def settings_of(findings: Findings, options: Options) -> Settings:
         effects=options.effects and options.depth != SCREEN,
         depth=options.depth,
     )
+
+
+def _factors(options: Options) -> dict[str, str]:
+    return {"factors": ", ".join(f"{f:g}" for f in options.factors)} if options.factors else {}
 
 
 def profile_of(findings: Findings) -> tuple[LayerProfile, ...]:
@@ -106,7 +110,8 @@ def gains_of(findings: Findings) -> Iterable[NormGain]:
 def outcome_of(finds: list[Find], effects: tuple[Effect, ...], options: Options) -> Outcome:
     if not options.effects or options.depth == SCREEN:
         return Outcome.UNTESTED if finds or options.depth == SCREEN else Outcome.NONE_FOUND
-    return Outcome.FOUND if any(e.verdict in STRONG for e in effects) else Outcome.NONE_FOUND
+    removals = [e for e in effects if e.intervention is Intervention.ZERO]
+    return Outcome.FOUND if any(e.verdict in STRONG for e in removals) else Outcome.NONE_FOUND
 
 
 def events_of(findings: Findings) -> Iterable[Event]:

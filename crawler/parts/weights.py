@@ -11,9 +11,8 @@ from ...schema.types import Role
 from ...schema.weight import SuperWeight, Token
 from ..checkpoint.base import Checkpoint
 from ..checkpoint.header import TensorInfo
-from ..detection import constants as c
 from ..detection.ablate import PlaceSet
-from ..detection.peel import PEELED
+from ..detection.persistence import is_transient
 from ..detection.run import Findings
 from ..detection.weights import Find, Place
 from ..refusal import corrupt
@@ -95,11 +94,7 @@ def _check(checkpoint: Checkpoint, stored: Element, in_memory: float) -> None:
 
 def _role(findings: Findings, find: Find) -> Role:
     """A peeled find is transient if its channel does not stay massive (the last layer excepted)."""
-    later = findings.peeler.layers[find.place.layer + 1 : -1]
-    stays = sum(find.place.row in layer.massive for layer in later)
-    if find.role in PEELED and later and stays < c.PERSIST * len(later):
-        return Role.TRANSIENT
-    return find.role
+    return Role.TRANSIENT if is_transient(find, findings.peeler.layers) else find.role
 
 
 def token_of(findings: Findings, flat: int) -> Token:

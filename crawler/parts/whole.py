@@ -3,7 +3,7 @@
 from ...schema.scan import Scan
 from ...schema.weight import Group
 from ..checkpoint.base import Checkpoint
-from ..detection.ablate import groups_of
+from ..detection.ablate import groups_of, settled
 from ..detection.run import Findings, Options
 from .effects import effects_of, group_kind, ids_of
 from .result import Result, cost_of, digest, libraries, now
@@ -25,7 +25,7 @@ def assemble(checkpoint: Checkpoint, findings: Findings, options: Options) -> Re
         }
     )
     finds = list(findings.peeler.finds.values())
-    groups = groups_of(finds)
+    groups = groups_of(finds) | settled(finds, findings.peeler.layers)
     effects = tuple(effects_of(findings, scan_id, groups))
     weights = tuple(weight_of(checkpoint, findings, f, groups, scan_id) for f in finds)
     scan = Scan(

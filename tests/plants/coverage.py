@@ -91,20 +91,13 @@ _IMAGE = "forward needs an image (or audio) beside text"
 
 NOT_BUILT: dict[str, str] = {
     **dict.fromkeys(
-        (
-            "bart bert bert-generation big_bird bigbird_pegasus blenderbot blenderbot-small camembert data2vec-text "
-            "electra ernie marian mbart megatron-bert mvp pegasus plbart prophetnet reformer rembert roberta "
-            "roberta-prelayernorm roc_bert roformer trocr whisper xlm xlm-roberta xlm-roberta-xl xlnet xmod"
-        ).split(),
+        ["bart", "bert", "bert-generation", "big_bird", "bigbird_pegasus", "blenderbot", "blenderbot-small", "camembert", "data2vec-text", "electra", "ernie", "marian", "mbart", "megatron-bert", "mvp", "pegasus", "plbart", "prophetnet", "reformer", "rembert", "roberta", "roberta-prelayernorm", "roc_bert", "roformer", "trocr", "whisper", "xlm", "xlm-roberta", "xlm-roberta-xl", "xlnet", "xmod"],
         _ENCODER,
     ),
     **dict.fromkeys(("falcon_mamba", "mamba", "mamba2"), _NO_MLP),
     **dict.fromkeys(("fast_vlm", "gemma3n", "perception_lm"), _TIMM),
     **dict.fromkeys(
-        (
-            "blip blip-2 idefics instructblip instructblipvideo kosmos-2 kosmos-2.5 pi0 pix2struct pp_formulanet "
-            "voxtral_realtime"
-        ).split(),
+        ["blip", "blip-2", "idefics", "instructblip", "instructblipvideo", "kosmos-2", "kosmos-2.5", "pi0", "pix2struct", "pp_formulanet", "voxtral_realtime"],
         _IMAGE,
     ),
     "blt": "byte-level: no tokenizer; IndexError: index out of range in self",

@@ -23,9 +23,9 @@ from transformers.models.auto import modeling_auto as auto
 
 from . import Plant, Scalar
 from .disk import BOS, add_tokenizer, config_of
+from .published import PUBLISHED
 from .tiny import tiny_model
 from .tiny_configs import SQUARE, H
-from .published import PUBLISHED
 
 KINDS = ("dense", "expert", "shared")
 J = 29

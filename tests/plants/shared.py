@@ -16,6 +16,7 @@ from swindex.crawler.parts.whole import assemble
 from swindex.crawler.scanning import quiet
 from swindex.schema.effect import Effect
 from swindex.schema.record import Record
+from swindex.schema.types import Intervention
 
 from . import Plant, disk
 
@@ -35,7 +36,12 @@ class Scanned:
 
     def effect(self, *weights: str) -> Effect:
         """The effect of removing exactly these."""
-        return next(e for e in self.record.effects if set(e.weights) == set(weights))
+        return next(e for e in self.removals if set(e.weights) == set(weights))
+
+    @property
+    def removals(self) -> list[Effect]:
+        """The effects of zeroing."""
+        return [e for e in self.record.effects if e.intervention is Intervention.ZERO]
 
     def stream_logits(self, residuals: list[Tensor]) -> Tensor:
         """Logits (B, T, V) of a final residual stream of the one corpus."""

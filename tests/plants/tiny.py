@@ -97,7 +97,7 @@ def _random(module: nn.Module, name: str, old: Tensor) -> Tensor:
     noise = torch.randn_like(old)
     if isinstance(module, nn.Embedding):
         return 0.5 * noise
-    if old.dim() < 2 or min(old.shape[1:]) == 1 and old.dim() < 3:
+    if old.dim() < 2 or (min(old.shape[1:]) == 1 and old.dim() < 3):
         return old + (0.1 if "bias" in name else 0.2) * noise if _constant(old) else old
     transposed = isinstance(module, Conv1D) or getattr(module, "is_transposed", False)
     fan_in = old.shape[-2] if transposed else old[0].numel() if isinstance(module, nn.Conv1d) else old.shape[-1]
