@@ -87,7 +87,8 @@ def _stopping_at_the_head(model: PreTrainedModel) -> Iterator[None]:
     def stop(*_: object) -> None:
         raise _Stop
 
-    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    inner = [m.get_output_embeddings() for m in model.modules() if isinstance(m, PreTrainedModel)]  # type: ignore[no-untyped-call]
+    head = next((h for h in inner if h is not None), None)
     if head is None:
         raise unsupported(f"{type(model).__name__}: it has no output embeddings")
     handle = head.register_forward_pre_hook(stop, prepend=True)
@@ -115,6 +116,8 @@ def capture(model: PreTrainedModel, layers: nn.ModuleList, ids: Tensor) -> Batch
             raise unsupported(f"{name}: {len(layers)} layers, of which {len(batch.calls)} are called") from None
         except (_WrongOutput, IndexError):
             continue
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise unsupported(f"{name}: cannot be run with its layers set aside: {error}") from None
     raise unsupported(f"{name}: its layers are not called one after the other on one residual")
 
 
