@@ -17,22 +17,23 @@ __all__ = ["one_thread"]
 CASES = [(name, kind) for name, kinds in KINDS_OF.items() for kind in kinds]
 _MEASURED: dict[tuple[str, str], Measured] = {}
 
-# Names of the planted tensors in published checkpoints (ARCHITECTURES.md, section 5), with N for layer and expert.
-PER_EXPERT = "model.layers.N.mlp.experts.N.down_proj.weight"
-MIXTRAL = "model.layers.N.block_sparse_moe.experts.N.w2.weight"
-TEXT_IN_WRAPPER = "model.language_model.layers.N.mlp.down_proj.weight"
-OLD_WRAPPER = "language_model.model.layers.N.mlp.down_proj.weight"
+
+def _named(tensor: str, names: str) -> dict[str, str]:
+    return dict.fromkeys(names.split(), tensor)
+
+
 PUBLISHED = {
-    **dict.fromkeys(
-        (
-            "qwen2_moe qwen3_moe qwen3_next qwen3_5_moe_text olmoe flex_olmo cohere2_moe deepseek_v2 deepseek_v3 "
-            "deepseek_v32 glm4_moe glm4_moe_lite glm_moe_dsa ernie4_5_moe exaone_moe hunyuan_v1_moe dots1 "
-            "dots3_note_text longcat_flash solar_open hy_v3 mellum mimo_v2_flash afmoe axk1 axk2 bailing_hybrid flint "
-            "kolibri1 laguna"
-        ).split(),
-        PER_EXPERT,
+    **_named(
+        "model.layers.N.mlp.experts.N.down_proj.weight",
+        "qwen2_moe qwen3_moe qwen3_next qwen3_5_moe_text olmoe flex_olmo cohere2_moe deepseek_v2 deepseek_v3 "
+        "deepseek_v32 glm4_moe glm4_moe_lite glm_moe_dsa ernie4_5_moe exaone_moe hunyuan_v1_moe dots1 dots3_note_text "
+        "longcat_flash solar_open hy_v3 mellum mimo_v2_flash afmoe axk1 axk2 bailing_hybrid flint kolibri1 laguna",
     ),
-    **dict.fromkeys("mixtral phimoe minimax minimax_m2 kimi_linear".split(), MIXTRAL),
+    **_named("model.layers.N.block_sparse_moe.experts.N.w2.weight", "mixtral phimoe minimax minimax_m2 kimi_linear"),
+    **_named("model.language_model.layers.N.mlp.down_proj.weight", "qwen3_vl qwen3_5 gemma4"),
+    **_named("language_model.model.layers.N.mlp.down_proj.weight", "gemma3 mistral3 llava paligemma internvl mllama"),
+    **_named("model.layers.N.mlp.down_proj.weight", "qwen2_vl qwen2_5_vl"),
+    **_named("model.text_model.layers.N.mlp.down_proj.weight", "smolvlm idefics3"),
     "aria": "language_model.model.layers.N.mlp.experts.fc2.weight",
     "aria_text": "model.layers.N.mlp.experts.fc2.weight",
     "dbrx": "transformer.blocks.N.ffn.experts.mlp.w2",
@@ -51,12 +52,9 @@ PUBLISHED = {
     "nemotron_h": "backbone.layers.N.mixer.experts.N.down_proj.weight",
     "qwen3_5_moe": "model.language_model.layers.N.mlp.experts.N.down_proj.weight",
     "qwen3_vl_moe": "model.language_model.layers.N.mlp.experts.down_proj",
-    **dict.fromkeys("qwen3_vl qwen3_5 gemma4".split(), TEXT_IN_WRAPPER),
-    **dict.fromkeys("gemma3 mistral3 llava paligemma internvl mllama".split(), OLD_WRAPPER),
-    **dict.fromkeys("qwen2_vl qwen2_5_vl".split(), "model.layers.N.mlp.down_proj.weight"),
-    **dict.fromkeys("smolvlm idefics3".split(), "model.text_model.layers.N.mlp.down_proj.weight"),
 }
-"""By type the name of an expert's tensor, or of the dense one where there is no expert."""
+"""By type the name that published checkpoints give an expert's tensor, or the dense one where there is no expert, with
+N for layer and expert (ARCHITECTURES.md, section 5)."""
 
 INPUT_FIRST = {
     ("aria", "expert"),
