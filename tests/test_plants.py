@@ -11,7 +11,7 @@ from .plants import generic, tiny
 from .plants.coverage import CONVOLVED, GATED_OUTPUT, KINDS_OF, LATENT, LOOPED, NOT_BUILT, STREAMS
 from .plants.shared import one_thread
 from .plants.summary import Measured, measure
-from .plants.tiny_configs import VARIANTS
+from .plants.tiny_configs import VARIANTS, H
 
 __all__ = ["one_thread"]
 CASES = [(name, kind) for name, kinds in KINDS_OF.items() for kind in kinds]
@@ -82,7 +82,7 @@ def case(request: pytest.FixtureRequest) -> tuple[str, str]:
 def measured(case: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Measured:
     """Its plant, planted and measured once in a session; the folder is not kept."""
     if case not in _MEASURED:
-        logging.disable_progress_bar()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         folder = tmp_path_factory.mktemp("plants") / "-".join(case)
         _MEASURED[case] = measure(*case, folder)
         shutil.rmtree(folder)
@@ -99,7 +99,7 @@ def test_zeroing_the_stored_element_takes_the_spike_away(measured: Measured) -> 
 
 def test_the_stored_index_is_the_planted_place(case: tuple[str, str], measured: Measured) -> None:
     scalar = measured.plant.scalars[0]
-    place = (scalar.col, scalar.row) if case in INPUT_FIRST else (scalar.row, scalar.col)
+    place: tuple[int, ...] = (scalar.col, scalar.row) if case in INPUT_FIRST else (scalar.row, scalar.col)
     if case[0] == "dbrx":
         assert scalar.expert is not None
         place = (scalar.expert * measured.shape[0] // 8 + scalar.col, scalar.row)
@@ -140,7 +140,7 @@ def test_a_residual_of_several_streams_is_not_one_vector_per_token(name: str) ->
     with torch.no_grad(), generic.recording(layer) as kept:
         model(input_ids=generic.PROMPT, use_cache=False)
 
-    assert kept[0].shape != (*generic.PROMPT.shape, generic.H)
+    assert kept[0].shape != (*generic.PROMPT.shape, H)
 
 
 def test_every_type_that_transformers_builds_as_a_language_model_has_a_plant_or_a_reason() -> None:
