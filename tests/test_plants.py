@@ -11,23 +11,29 @@ from .plants import generic, tiny
 from .plants.coverage import CONVOLVED, GATED_OUTPUT, KINDS_OF, LATENT, LOOPED, NOT_BUILT, STREAMS
 from .plants.shared import one_thread
 from .plants.summary import Measured, measure
-from .plants.tiny_configs import VARIANTS
+from .plants.tiny_configs import VARIANTS, H
 
 __all__ = ["one_thread"]
 CASES = [(name, kind) for name, kinds in KINDS_OF.items() for kind in kinds]
 _MEASURED: dict[tuple[str, str], Measured] = {}
 
-# Names of the planted tensors in published checkpoints (ARCHITECTURES.md, section 5), with N for layer and expert.
-PER_EXPERT = "model.layers.N.mlp.experts.N.down_proj.weight"
-MIXTRAL = "model.layers.N.block_sparse_moe.experts.N.w2.weight"
-TEXT_IN_WRAPPER = "model.language_model.layers.N.mlp.down_proj.weight"
-OLD_WRAPPER = "language_model.model.layers.N.mlp.down_proj.weight"
+
+def _named(tensor: str, names: str) -> dict[str, str]:
+    return dict.fromkeys(names.split(), tensor)
+
+
 PUBLISHED = {
-    **dict.fromkeys(
-        ["qwen2_moe", "qwen3_moe", "qwen3_next", "qwen3_5_moe_text", "olmoe", "flex_olmo", "cohere2_moe", "deepseek_v2", "deepseek_v3", "deepseek_v32", "glm4_moe", "glm4_moe_lite", "glm_moe_dsa", "ernie4_5_moe", "exaone_moe", "hunyuan_v1_moe", "dots1", "dots3_note_text", "longcat_flash", "solar_open", "hy_v3", "mellum", "mimo_v2_flash", "afmoe", "axk1", "axk2", "bailing_hybrid", "flint", "kolibri1", "laguna"],
-        PER_EXPERT,
+    **_named(
+        "model.layers.N.mlp.experts.N.down_proj.weight",
+        "qwen2_moe qwen3_moe qwen3_next qwen3_5_moe_text olmoe flex_olmo cohere2_moe deepseek_v2 deepseek_v3 "
+        "deepseek_v32 glm4_moe glm4_moe_lite glm_moe_dsa ernie4_5_moe exaone_moe hunyuan_v1_moe dots1 dots3_note_text "
+        "longcat_flash solar_open hy_v3 mellum mimo_v2_flash afmoe axk1 axk2 bailing_hybrid flint kolibri1 laguna",
     ),
-    **dict.fromkeys(["mixtral", "phimoe", "minimax", "minimax_m2", "kimi_linear"], MIXTRAL),
+    **_named("model.layers.N.block_sparse_moe.experts.N.w2.weight", "mixtral phimoe minimax minimax_m2 kimi_linear"),
+    **_named("model.language_model.layers.N.mlp.down_proj.weight", "qwen3_vl qwen3_5 gemma4"),
+    **_named("language_model.model.layers.N.mlp.down_proj.weight", "gemma3 mistral3 llava paligemma internvl mllama"),
+    **_named("model.layers.N.mlp.down_proj.weight", "qwen2_vl qwen2_5_vl"),
+    **_named("model.text_model.layers.N.mlp.down_proj.weight", "smolvlm idefics3"),
     "aria": "language_model.model.layers.N.mlp.experts.fc2.weight",
     "aria_text": "model.layers.N.mlp.experts.fc2.weight",
     "dbrx": "transformer.blocks.N.ffn.experts.mlp.w2",
@@ -46,12 +52,9 @@ PUBLISHED = {
     "nemotron_h": "backbone.layers.N.mixer.experts.N.down_proj.weight",
     "qwen3_5_moe": "model.language_model.layers.N.mlp.experts.N.down_proj.weight",
     "qwen3_vl_moe": "model.language_model.layers.N.mlp.experts.down_proj",
-    **dict.fromkeys(["qwen3_vl", "qwen3_5", "gemma4"], TEXT_IN_WRAPPER),
-    **dict.fromkeys(["gemma3", "mistral3", "llava", "paligemma", "internvl", "mllama"], OLD_WRAPPER),
-    **dict.fromkeys(["qwen2_vl", "qwen2_5_vl"], "model.layers.N.mlp.down_proj.weight"),
-    **dict.fromkeys(["smolvlm", "idefics3"], "model.text_model.layers.N.mlp.down_proj.weight"),
 }
-"""By type the name of an expert's tensor, or of the dense one where there is no expert."""
+"""By type the name that published checkpoints give an expert's tensor, or the dense one where there is no expert, with
+N for layer and expert (ARCHITECTURES.md, section 5)."""
 
 INPUT_FIRST = {
     ("aria", "expert"),
@@ -79,7 +82,7 @@ def case(request: pytest.FixtureRequest) -> tuple[str, str]:
 def measured(case: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Measured:
     """Its plant, planted and measured once in a session; the folder is not kept."""
     if case not in _MEASURED:
-        logging.disable_progress_bar()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         folder = tmp_path_factory.mktemp("plants") / "-".join(case)
         _MEASURED[case] = measure(*case, folder)
         shutil.rmtree(folder)
@@ -96,7 +99,7 @@ def test_zeroing_the_stored_element_takes_the_spike_away(measured: Measured) -> 
 
 def test_the_stored_index_is_the_planted_place(case: tuple[str, str], measured: Measured) -> None:
     scalar = measured.plant.scalars[0]
-    place = (scalar.col, scalar.row) if case in INPUT_FIRST else (scalar.row, scalar.col)
+    place: tuple[int, ...] = (scalar.col, scalar.row) if case in INPUT_FIRST else (scalar.row, scalar.col)
     if case[0] == "dbrx":
         assert scalar.expert is not None
         place = (scalar.expert * measured.shape[0] // 8 + scalar.col, scalar.row)
@@ -137,7 +140,7 @@ def test_a_residual_of_several_streams_is_not_one_vector_per_token(name: str) ->
     with torch.no_grad(), generic.recording(layer) as kept:
         model(input_ids=generic.PROMPT, use_cache=False)
 
-    assert kept[0].shape != (*generic.PROMPT.shape, generic.H)
+    assert kept[0].shape != (*generic.PROMPT.shape, H)
 
 
 def test_every_type_that_transformers_builds_as_a_language_model_has_a_plant_or_a_reason() -> None:

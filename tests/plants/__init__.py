@@ -1,5 +1,7 @@
-"""Checkpoints with a known answer: `trained` repacks the small trained ones, `families` makes tiny random models of
-every family, `disk` writes, edits and reads them with the plain libraries. None of it knows the detector.
+"""Checkpoints with a known answer: `trained` repacks the small trained ones, `families` makes tiny random models with a
+planted scalar and a masked one, `generic` plants one in each kind of down projection of every type that transformers
+builds (`tiny` makes the models, `coverage` lists them), `disk` writes, edits and reads with the plain libraries. None
+of it knows the detector.
 """
 
 from dataclasses import dataclass

@@ -7,6 +7,10 @@ def _all(kinds: Kinds, names: str) -> dict[str, Kinds]:
     return dict.fromkeys(names.split(), kinds)
 
 
+def _because(reason: str, names: str) -> dict[str, str]:
+    return dict.fromkeys(names.split(), reason)
+
+
 KINDS_OF: dict[str, Kinds] = {
     **_all(('dense', 'expert', 'shared'), """
         afmoe axk1 axk2 bailing_hybrid cohere2_moe deepseek_ocr2 deepseek_v2 deepseek_v2-lite deepseek_v3
@@ -84,21 +88,19 @@ LATENT = {
 
 GATED_OUTPUT = {"rwkv": "the output of the down projection is multiplied per channel and token"}
 
-_ENCODER = "an encoder or encoder-decoder with a causal head; no published causal language model"
-_NO_MLP = "a state-space model: no MLP"
-_TIMM = "ImportError: TimmWrapperModel requires the timm library"
-_IMAGE = "forward needs an image (or audio) beside text"
-
 NOT_BUILT: dict[str, str] = {
-    **dict.fromkeys(
-        ["bart", "bert", "bert-generation", "big_bird", "bigbird_pegasus", "blenderbot", "blenderbot-small", "camembert", "data2vec-text", "electra", "ernie", "marian", "mbart", "megatron-bert", "mvp", "pegasus", "plbart", "prophetnet", "reformer", "rembert", "roberta", "roberta-prelayernorm", "roc_bert", "roformer", "trocr", "whisper", "xlm", "xlm-roberta", "xlm-roberta-xl", "xlnet", "xmod"],
-        _ENCODER,
+    **_because(
+        "an encoder or encoder-decoder with a causal head; no published causal language model",
+        "bart bert bert-generation big_bird bigbird_pegasus blenderbot blenderbot-small camembert data2vec-text "
+        "electra ernie marian mbart megatron-bert mvp pegasus plbart prophetnet reformer rembert roberta "
+        "roberta-prelayernorm roc_bert roformer trocr whisper xlm xlm-roberta xlm-roberta-xl xlnet xmod",
     ),
-    **dict.fromkeys(("falcon_mamba", "mamba", "mamba2"), _NO_MLP),
-    **dict.fromkeys(("fast_vlm", "gemma3n", "perception_lm"), _TIMM),
-    **dict.fromkeys(
-        ["blip", "blip-2", "idefics", "instructblip", "instructblipvideo", "kosmos-2", "kosmos-2.5", "pi0", "pix2struct", "pp_formulanet", "voxtral_realtime"],
-        _IMAGE,
+    **_because("a state-space model: no MLP", "falcon_mamba mamba mamba2"),
+    **_because("ImportError: TimmWrapperModel requires the timm library", "fast_vlm gemma3n perception_lm"),
+    **_because(
+        "forward needs an image (or audio) beside text",
+        "blip blip-2 idefics instructblip instructblipvideo kosmos-2 kosmos-2.5 pi0 pix2struct pp_formulanet "
+        "voxtral_realtime",
     ),
     "blt": "byte-level: no tokenizer; IndexError: index out of range in self",
     "cpmant": "puts 32 prompt positions before the tokens",

@@ -3,7 +3,7 @@
 Every down projection is made silent on channel J. Then one neuron, the one that `<s>` drives hardest (in an expert
 that `<s>` really reaches), writes to J alone, so much that J is massive behind its layer at `<s>`. What `<s>` does at
 position 0 depends on no later token, so this holds in every prompt. Where the scalar lies in the file is read from
-the file: its value is unique there. Nothing here knows the detector; `python -m tests.plants.generic` prints
+the file: its value is unique there. Nothing here knows the detector; `python -m tests.plants.summary` prints
 what is covered.
 """
 
@@ -53,7 +53,8 @@ LAYERS = (
 PATHS = {
     "expert": r"(^|\.)experts\.(down_proj|mlp\.w2)$|^mlp\.output_linear\.weight$",
     "shared": r"(^|\.)(shared_experts?|shared_mlp)\.(down_proj|output_linear)(\.weight)?$",
-    "dense": r"^feed_forward\.value\.weight$|^((mlp|mlps\.\d|feed_forward|ffn|mixer|mlp_block|shared_transf(ormer)?\.feed_forward)\.)?"
+    "dense": r"^feed_forward\.value\.weight$|"
+    r"^((mlp|mlps\.\d|feed_forward|ffn|mixer|mlp_block|shared_transf(ormer)?\.feed_forward)\.)?"
     r"(down_proj|w2|c_proj|dense_4h_to_h|fc2|fc_out|Wo|2|proj_down|ff_out)\.weight$",
 }
 """By kind the parameters, relative to a layer."""

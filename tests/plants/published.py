@@ -30,7 +30,7 @@ PUBLISHED: dict[str, Callable[[str, Tensor], Stored]] = {
 
 MEMORY_FORM = {
     "dbrx": "fused (E * I, H), as published",
-    "gpt_oss": "fused (E, I, H), as in the bfloat16 releases; the MXFP4 ones hold down_proj_blocks and down_proj_scales",
+    "gpt_oss": "fused (E, I, H), as the bfloat16 releases; MXFP4 ones hold down_proj_blocks and down_proj_scales",
     "granitemoe_swa": "no conversion is known to transformers",
     "hy_v4": "no conversion of the experts is known to transformers",
     "inkling_text": "the conversion is registered for the wrapper only (experts.w2_weight, experts.shared_w2_weight)",

@@ -1,4 +1,4 @@
-"""Look at a generic plant as anybody would: load it plainly, read the channel behind the layer, zero one stored element.
+"""A generic plant as anybody would look at it: load it, read the channel behind the layer, zero one stored element.
 
 `python -m tests.plants.summary [TYPE ...]` prints a line for each type and kind; nothing here knows the detector.
 """
@@ -72,8 +72,8 @@ def line(model_type: str, kind: str, folder: Path) -> str:
 
 def main(names: list[str]) -> None:
     """Print all lines, or those of some types."""
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as root:
         for model_type in names or KINDS_OF:

@@ -3,6 +3,7 @@
 Knows configurations and random weights; knows neither the detector nor where a down projection lies.
 """
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -81,7 +82,7 @@ def _towers(default: Any, given: set[str]) -> dict[str, PretrainedConfig]:
 
 
 def tiny_model(model_type: str, seed: int) -> PreTrainedModel:
-    """A model of a type with random weights, float32: matrices 0.6/sqrt(fan in), gains 0.2 around their neutral value."""
+    """A model of random float32 weights: matrices 0.6/sqrt(fan in), embeddings 0.5, gains 0.2 around neutral."""
     torch.manual_seed(seed)
     model: PreTrainedModel = getattr(transformers, class_name(model_type))(tiny_config(model_type)).eval()
     with torch.no_grad():
@@ -99,9 +100,14 @@ def _random(module: nn.Module, name: str, old: Tensor) -> Tensor:
         return 0.5 * noise
     if old.dim() < 2 or (min(old.shape[1:]) == 1 and old.dim() < 3):
         return old + (0.1 if "bias" in name else 0.2) * noise if _constant(old) else old
+    return noise * (0.6 / math.sqrt(_fan_in(module, old)))
+
+
+def _fan_in(module: nn.Module, old: Tensor) -> int:
+    if isinstance(module, nn.Conv1d):
+        return old[0].numel()
     transposed = isinstance(module, Conv1D) or getattr(module, "is_transposed", False)
-    fan_in = old.shape[-2] if transposed else old[0].numel() if isinstance(module, nn.Conv1d) else old.shape[-1]
-    return 0.6 * noise / fan_in**0.5
+    return old.shape[-2 if transposed else -1]
 
 
 def _constant(tensor: Tensor) -> bool:

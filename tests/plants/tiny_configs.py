@@ -107,7 +107,7 @@ VISION: dict[str, Any] = {
 }
 
 ALTERNATING = ["sliding_attention", "full_attention"] * 2
-DENSE_FIRST = ["dense", "dense", "sparse", "sparse"]
+HYBRID = ["linear_attention", "hybrid", "linear_attention", "hybrid", "hybrid"]
 LINEAR_FIRST = ["linear_attention", "linear_attention", "full_attention", "linear_attention"]
 
 EXTRA: dict[str, dict[str, Any]] = {
@@ -151,7 +151,7 @@ EXTRA: dict[str, dict[str, Any]] = {
     "inkling2_text": {"layer_types": ["hybrid_sliding", "hybrid"] * 2},
     "inkling_text": {"layer_types": ["hybrid_sliding", "hybrid"] * 2},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 0},
-    "kimi_linear": {"layer_types": LINEAR_FIRST, "mlp_layer_types": DENSE_FIRST, "linear_head_dim": 8, "linear_num_heads": 4},
+    "kimi_linear": {"layer_types": LINEAR_FIRST, "linear_head_dim": 8, "linear_num_heads": 4},
     "kolibri1": {"layer_types": ALTERNATING},
     "laguna": {"layer_types": ALTERNATING},
     "lfm2": {"layer_types": ["conv", "full_attention"] * 2, "block_auto_adjust_ff_dim": False},
@@ -171,11 +171,11 @@ EXTRA: dict[str, dict[str, Any]] = {
     "stablelm": {"partial_rotary_factor": 0.5},
     "xlstm": {"num_heads": 4, "num_blocks": 4, "qk_dim_factor": 0.5},
     "zamba": {
-        "num_hidden_layers": 5, "layers_block_type": ["linear_attention", "hybrid", "linear_attention", "hybrid", "hybrid"],  # noqa
+        "num_hidden_layers": 5, "layers_block_type": HYBRID,
         "attention_hidden_size": 96,
     },
     "zamba2": {
-        "num_hidden_layers": 5, "layers_block_type": ["linear_attention", "hybrid", "linear_attention", "hybrid", "hybrid"],  # noqa
+        "num_hidden_layers": 5, "layers_block_type": HYBRID,
     },
     "zaya": {"num_experts_per_tok": 1},
     **WRAPPERS,

@@ -11,6 +11,8 @@ def mrope(*section: int, **more: Any) -> dict[str, Any]:
 
 
 ALTERNATING = ["full_attention", "sliding_attention"] * 2
+AUDIO = {"encoder_attention_heads": 4, "encoder_ffn_dim": 40, "encoder_layers": 2, "output_dim": H}
+CONFORMER = {"hidden_dim": 32, "num_layers": 1, "num_heads": 4, "max_pos_emb": 16, "context_size": 8}
 
 WRAPPERS: dict[str, dict[str, Any]] = {
     # wrappers
@@ -27,7 +29,7 @@ WRAPPERS: dict[str, dict[str, Any]] = {
     "muse_spark": {"out_hidden_size": 32},
     "nemotron_h_omni": {"vision_hidden_size": 32},
     # text towers that only exist in wrappers
-    "cohere_compass_text": {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 2, 2]}}},
+    "cohere_compass_text": {"rope_parameters": {"full_attention": mrope(2, 2, 2)["rope_parameters"]}},
     "cosmos3_edge_text": mrope(4, 2, 2),
     "ernie4_5_vl_moe_text": {"moe_intermediate_size": [56, 40], **mrope(2, 2, 2)},
     "glm4v_moe_text": mrope(1, 1, 1, partial_rotary_factor=0.5),
@@ -42,8 +44,8 @@ WRAPPERS: dict[str, dict[str, Any]] = {
     "qwen2_5_vl_text": mrope(2, 2, 2),
     "qwen2_vl_text": mrope(2, 2, 2),
     "qwen4_exp_text": {
-        "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 16, "indexer_budget": 64, "indexer_compress_ratio": 4,
-        "hc_lowrank": 8, "ngram_vocab_size_base": 64, "split_ngram_parts": 4,
+        "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 16, "indexer_budget": 64,
+        "indexer_compress_ratio": 4, "hc_lowrank": 8, "ngram_vocab_size_base": 64, "split_ngram_parts": 4,
     },
     "step3p5": {"share_expert_dim": 64},
     "unlimited_ocr_text": {"num_key_value_heads": 4},
@@ -60,8 +62,8 @@ WRAPPERS: dict[str, dict[str, Any]] = {
     "muse_spark_audio": {"hidden_sizes": [16, 16], "depths": [1, 1], "patch_sizes": [4, 4], "num_hidden_layers": 2},
     "deepseek_ocr2_encoder": {"hidden_size": 32, "intermediate_size": 40, "num_key_value_heads": 2},
     "deepseek_ocr2_sam_vision_model": {"output_channels": 16, "downsample_channels": [16, 32]},
-    "granite_speech_encoder": {"hidden_dim": 32, "num_layers": 1, "num_heads": 4, "max_pos_emb": 16, "context_size": 8},
-    "granite_speech_plus_encoder": {"hidden_dim": 32, "num_layers": 1, "num_heads": 4, "max_pos_emb": 16, "context_size": 8},
+    "granite_speech_encoder": CONFORMER,
+    "granite_speech_plus_encoder": CONFORMER,
     "phi4_multimodal_audio": {
         "num_blocks": 1, "ext_pw_out_channel": 32, "depthwise_separable_out_channel": 32, "nemo_conv_channels": 32,
         "bias_max_distance": 16,
@@ -76,8 +78,8 @@ WRAPPERS: dict[str, dict[str, Any]] = {
     "ovis2_vision": {"vocab_size": 64},
     "radio": {"max_img_size": 56, "video_temporal_patch_size": 2},
     "sam_vision_model": {"output_channels": 16},
-    **dict.fromkeys(
-        ("qwen2_5_omni_audio_encoder", "qwen3_omni_moe_audio_encoder", "qwen2_audio_encoder", "qwen3_asr_encoder"),
-        {"encoder_attention_heads": 4, "encoder_ffn_dim": 40, "encoder_layers": 2, "output_dim": H},
-    ),
+    "qwen2_5_omni_audio_encoder": AUDIO,
+    "qwen2_audio_encoder": AUDIO,
+    "qwen3_asr_encoder": AUDIO,
+    "qwen3_omni_moe_audio_encoder": AUDIO,
 }  # fmt: skip
