@@ -27,6 +27,8 @@ class Batch:
     calls: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = field(default_factory=dict)
     """By layer. A layer that is not called (cross-attention to an image that is not there) is not here."""
     tuple_output: bool = False
+    by_ids: bool = False
+    """Whether the model cannot be called without token ids (Gemma 4 looks up more than one embedding)."""
 
     @property
     def first(self) -> Tensor:
@@ -135,6 +137,13 @@ def advance(layer: nn.Module, number: int, batch: Batch, residual: Tensor) -> Te
 def logits(model: PreTrainedModel, layers: nn.ModuleList, batch: Batch, residual: Tensor, keep: Tensor) -> Tensor:
     """The logits (B, len(keep), V) that a final residual (B, T, D) gives at the positions `keep`."""
     out = (residual, None) if batch.tuple_output else residual
+    settings: dict[str, Any] = {"use_cache": False, "logits_to_keep": keep}
     with _set_aside(layers, lambda *_, **__: out), torch.no_grad():
-        made: Tensor = model(inputs_embeds=residual, use_cache=False, logits_to_keep=keep).logits
-    return made
+        if not batch.by_ids:
+            try:
+                made: Tensor = model(inputs_embeds=residual, **settings).logits
+                return made
+            except (AttributeError, RuntimeError, TypeError, ValueError):
+                batch.by_ids = True
+        by_ids: Tensor = model(input_ids=batch.ids, **settings).logits
+    return by_ids
