@@ -2,24 +2,28 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
 from swindex.crawler.architectures.families import FAMILIES
+from swindex.crawler.architectures.sites import find_sites
 from swindex.crawler.checkpoint.local import LocalCheckpoint
 from swindex.crawler.detection import constants as c
-from swindex.crawler.detection.ablate import apart_of
+from swindex.crawler.detection.ablate import Ablator, apart_of
+from swindex.crawler.detection.lockstep import capture, logits
 from swindex.crawler.detection.run import Findings, Options, run
 from swindex.crawler.detection.treatments import Trial, scale
+from swindex.crawler.detection.weights import Find, Place
 from swindex.crawler.parts.effects import interval
 from swindex.crawler.parts.whole import assemble
 from swindex.crawler.scanning import quiet, scan
 from swindex.schema.effect import Effect
 from swindex.schema.errors import UsageError
 from swindex.schema.record import Record
-from swindex.schema.types import Intervention, Outcome, Verdict
+from swindex.schema.types import Intervention, Outcome, Role, Verdict
 from swindex.schema.weight import GroupKind
 
 from .plants import disk, families, trained, treated
@@ -81,6 +85,52 @@ def test_a_mean_is_that_of_the_products(name: str, tmp_path_factory: pytest.Temp
             theirs = treated.by_product(made.plant.folder, made.ids, spots(trial))
 
             assert difference(made.stream_logits(residuals), theirs) <= LOGITS, trial
+
+
+ORDINARY = ((1, 67, 172), (1, 5, 20), (1, 67, 21), (2, 67, 30), (2, 9, 20), (4, 5, 40))
+"""Scalars whose products are there at every token and differ; channel 67 is massive at `<s>` alone."""
+
+
+@pytest.fixture(scope="module")
+def ordinary(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ablator, Callable[[Tensor], Tensor]]:
+    """An ablator that was told these are finds, on three windows, and what gives a residual's logits."""
+    state = disk.read(trained.ONE)
+    for layer, row, col in ORDINARY[1:]:
+        state[trained.DOWN.format(layer)][row, col] = 1.5 + layer
+    folder = disk.write(tmp_path_factory.mktemp("ordinary"), disk.config_of(trained.ONE), state)
+    model, ids = disk.plain(folder), disk.windows(3, 65)
+    layers = model.model.layers
+    batch = capture(model, layers, ids)
+    ablator = Ablator([batch], controls=0, factors=(0.25,))
+    for number, layer in enumerate(layers):
+        new = [found(*at) for at in ORDINARY if at[0] == number]
+        ablator.step(number, layer, find_sites(layer), new)
+    return folder, ablator, lambda residual: logits(model, layers, batch, residual, torch.arange(65))
+
+
+def found(layer: int, row: int, col: int) -> Find:
+    """A find at these coordinates."""
+    return Find(Place(layer, 0, None, row, col), Role.CREATOR, 0, 0, 1.0, 1.0, 1.0, 1.0, 1)
+
+
+@pytest.mark.parametrize("kind", ["mean", "class_mean", "restore"])
+def test_what_differs_from_token_to_token_is_treated_alike(ordinary, kind: str) -> None:
+    folder, ablator, logits_of = ordinary
+    mine = {t: r[0] for t, r in ablator.trials.items() if t.treatment.kind == kind}
+    assert len(mine) >= 4
+    for trial, residual in mine.items():
+        theirs = treated.by_layer(folder, disk.windows(3, 65), spots(trial), kind)
+
+        assert difference(logits_of(residual), theirs) <= LOGITS, trial
+
+
+def test_a_mean_that_differs_is_that_of_the_products_too(ordinary) -> None:
+    folder, ablator, logits_of = ordinary
+    for trial, (residual,) in ablator.trials.items():
+        if trial.treatment.kind is Intervention.MEAN:
+            theirs = treated.by_product(folder, disk.windows(3, 65), spots(trial))
+
+            assert difference(logits_of(residual), theirs) <= LOGITS, trial
 
 
 @pytest.fixture(scope="module")

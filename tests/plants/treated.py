@@ -93,17 +93,19 @@ def _wrapped(layer: Any, here: list[Spot], base: Tensor, combine: Combine) -> Ca
 def by_product(folder: Path, ids: Tensor, spots: Iterable[Spot]) -> Tensor:
     """Logits with each product X[k] * W[j, k] in its mean: a hook on the down projection adds what is missing."""
     model = disk.plain(folder)
-    for spot in spots:
-        down = model.model.layers[spot.layer].mlp.down_proj
-        down.register_forward_hook(_levelled(spot, float(down.weight.data[spot.row, spot.col])))
+    for number, layer in enumerate(model.model.layers):
+        here = [s for s in spots if s.layer == number]
+        down = layer.mlp.down_proj
+        down.register_forward_hook(_levelled([(s, float(down.weight.data[s.row, s.col])) for s in here]))
     return disk.plain_logits(model, ids)
 
 
-def _levelled(spot: Spot, weight: float) -> Callable[..., Tensor]:
+def _levelled(here: list[tuple[Spot, float]]) -> Callable[..., Tensor]:
     def hook(_module: Any, args: tuple[Tensor, ...], out: Tensor) -> Tensor:
-        product = args[0][..., spot.col].double() * weight
         changed = out.double()
-        changed[..., spot.row] += product.mean() - product
+        for spot, weight in here:
+            product = args[0][..., spot.col].double() * weight
+            changed[..., spot.row] += product.mean() - product
         return changed.float()
 
     return hook
