@@ -53,6 +53,7 @@ class Dequantized(Checkpoint):
         self.inner = inner
         self.model_id, self.revision, self.max_read = inner.model_id, inner.revision, inner.max_read
         self.meter, self._heads, self._small = inner.meter, inner._heads, inner._small
+        self.exact = inner.exact
 
     @property
     def place(self) -> str:
@@ -68,6 +69,11 @@ class Dequantized(Checkpoint):
     def base_model(self) -> tuple[str | None, str | None]:
         """What it was made from."""
         return self.inner.base_model
+
+    @property
+    def weight_files(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Its weight files."""
+        return self.inner.weight_files
 
     def read_range(self, path: str, start: int, end: int) -> bytes | memoryview:
         """Its bytes."""
