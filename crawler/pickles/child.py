@@ -98,7 +98,7 @@ def close_kernel() -> bool:
     program = ctypes.create_string_buffer(struct.pack("@HP", len(rows), ctypes.addressof(code)))
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     no_new_privileges, seccomp, as_filter = 38, 22, 2
-    return prctl(no_new_privileges, 1, 0, 0, 0) == 0 and prctl(seccomp, as_filter, program, 0, 0) == 0
+    return not prctl(no_new_privileges, 1, 0, 0, 0) and not prctl(seccomp, as_filter, program, 0, 0)
 
 
 def close_python(target: str) -> None:

@@ -60,7 +60,7 @@ class Unpickled(Checkpoint):
         return self.inner.place
 
     @property
-    def entries(self) -> dict[str, FileEntry]:  # type: ignore[override]
+    def entries(self) -> dict[str, FileEntry]:
         """Its files, as they are there."""
         return self.inner.entries
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..checkpoint.header import TensorInfo
-from .codec import FLOATS, Codec, DamagedError, Element, Read, Tensors, expect, need, number
+from .codec import FLOATS, Codec, DamagedError, Element, Read, Tensors, blockwise, expect, need, number
 from .words import PACKINGS, Packing
 
 INT32 = ("int32",)
@@ -66,37 +66,60 @@ class Integers(Codec):
 
     def decode(self, first: int, codes: Tensor, parts: Mapping[str, Tensor]) -> Tensor:
         """Rows from `first` on, or all where the weight is stored transposed."""
-        packing, words = PACKINGS[self.name], codes.view(-1, self.codes.shape[1])
-        group, (scale, zero) = self._group_of(parts), self._pair(parts)
+        words, order = codes.view(-1, self.codes.shape[1]), self._order(parts)
+        scale, zero = self._scale(parts), self._zero(parts)
         if not self.transposed:
-            rows, inputs = slice(first, first + len(words)), self.shape[1]
-            values = unpack(words, packing)[:, :inputs] - zero[rows][:, group]
-            return values.to(torch.float32).mul_(scale[rows][:, group])
+            rows = slice(first, first + len(words))
+            return self._values(words, scale[rows], zero[rows], order)
         made = torch.empty(self.shape)
-        per = packing.per_word if packing.axis == -2 else 1
-        step = max(1, CHUNK // (self.shape[0] * per))
-        for start in range(0, len(words), step):
-            inputs = slice(start * per, (start + step) * per)
-            values = unpack(words[start : start + step], packing) - zero[group[inputs]]
-            made[:, inputs] = values.to(torch.float32).mul_(scale[group[inputs]]).T
+        per = 1 if self.along_inputs else PACKINGS[self.name].per_word
+        step = max(1, CHUNK // (self.shape[1] * per))
+        for start in range(0, words.shape[1], step):
+            rows = slice(start * per, (start + step) * per)
+            made[rows] = self._values(words[:, start : start + step], scale[rows], zero[rows], order)
         return made
 
-    def _group_of(self, parts: Mapping[str, Tensor]) -> Tensor:
-        """The group (K,) of each input."""
-        if "group" in parts and not self._in_order(parts["group"]):
-            return parts["group"].long()
-        return torch.arange(self.shape[1]) // self.group
-
-    def _pair(self, parts: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Scales in float32 and zeros of the codes in int32: both (G, N) if transposed, else (N, G)."""
-        stored = parts["scale"].to(torch.float32)
-        scale = stored if self.transposed else stored.reshape(-1, self.groups).expand(self.shape[0], -1)
-        if "zero" not in parts:
-            return scale, torch.full(scale.shape, self.default_zero or 0, dtype=torch.int32)
+    def _values(self, words: Tensor, scale: Tensor, zero: Tensor, order: Tensor | None) -> Tensor:
+        """Rows (R, K), given their words and (R, G) scales and zeros."""
         packing = PACKINGS[self.name]
-        across = replace(packing, axis=-1 if self.transposed else -2)
-        zero = unpack(parts["zero"], across)[: scale.shape[0], : scale.shape[1]]
-        return scale, (zero + self.shift) & ((1 << packing.bits) - 1)
+        if self.transposed and self.along_inputs:
+            values = unpack(words.T.contiguous(), packing)  # transposed while it is small
+        else:
+            values = unpack(words, packing)
+            values = values.T.contiguous() if self.transposed else values
+        floats = values[:, : self.shape[1]].to(torch.float32)
+        if order is not None:
+            return floats.sub_(zero[:, order]).mul_(scale[:, order])
+        blockwise(Tensor.sub_, floats, zero, self.group)
+        blockwise(Tensor.mul_, floats, scale, self.group)
+        return floats
+
+    @property
+    def along_inputs(self) -> bool:
+        """Whether the codes of a word are inputs of one output."""
+        return not self.transposed or PACKINGS[self.name].axis == -2
+
+    def _order(self, parts: Mapping[str, Tensor]) -> Tensor | None:
+        """The group (K,) of each input, unless groups are runs of inputs."""
+        if "group" not in parts or self._in_order(parts["group"]):
+            return None
+        order = parts["group"].long()
+        runs = torch.arange(self.shape[1]) // self.group
+        return None if torch.equal(order, runs) and int(runs[-1]) + 1 == self.groups else order
+
+    def _scale(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """Scales (N, G) in float32."""
+        stored = parts["scale"].to(torch.float32)
+        return stored.T if self.transposed else stored.reshape(-1, self.groups).expand(self.shape[0], -1)
+
+    def _zero(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """Zeros of the codes (N, G) in float32."""
+        if "zero" not in parts:
+            return torch.full((self.shape[0], self.groups), float(self.default_zero or 0))
+        packing, words = PACKINGS[self.name], parts["zero"]
+        zero = unpack(words if self.transposed else words.T.contiguous(), packing).to(torch.int32)
+        zero = ((zero + self.shift) & ((1 << packing.bits) - 1)).to(torch.float32)
+        return zero.T[: self.shape[0]]
 
     def element(self, index: tuple[int, ...], read: Read) -> Element:
         """The word, which holds more codes; index and shape count codes as stored, (K, N) if transposed."""
@@ -130,12 +153,11 @@ class Integers(Codec):
 
 
 def unpack(words: Tensor, packing: Packing) -> Tensor:
-    """The codes (int32) in a matrix of int32 words."""
-    slots = torch.tensor(packing.order or range(packing.per_word), dtype=torch.int32) * packing.bits
+    """The codes (R, C * per word), uint8, in words (R, C), int32, of which each holds codes of one row."""
+    octets = words.flatten().view(torch.uint8).view(*words.shape, 4)  # little-endian, as in the file
     mask = (1 << packing.bits) - 1
-    if packing.axis == -1:
-        return ((words[:, :, None] >> slots) & mask).reshape(words.shape[0], -1)
-    return ((words[:, None, :] >> slots[:, None]) & mask).reshape(-1, words.shape[1])
+    shifts = [divmod(slot * packing.bits, 8) for slot in packing.order or range(packing.per_word)]
+    return torch.stack([(octets[..., at] >> shift) & mask for at, shift in shifts], dim=2).view(words.shape[0], -1)
 
 
 def _matrix(info: TensorInfo) -> TensorInfo:
