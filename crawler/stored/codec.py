@@ -112,7 +112,7 @@ def blockwise(change: Callable[[Tensor, Tensor], Tensor], values: Tensor, chosen
     early."""
     whole = values.shape[1] // block
     if whole:
-        change(values[:, : whole * block].unflatten(1, (whole, block)), chosen[:, :whole, None])
+        change(values[:, : whole * block].view(-1, whole, block), chosen[:, :whole, None])
     if whole < chosen.shape[1]:
         change(values[:, whole * block :], chosen[:, whole:])
 

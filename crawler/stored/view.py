@@ -16,8 +16,8 @@ from ..checkpoint.base import Checkpoint, FileEntry
 from ..checkpoint.header import TensorInfo
 from ..refusal import corrupt
 from .codec import DamagedError, Element, Quantized, quantized
+from .integers import Gptq, Packed
 from .methods import Format, formats, quantization
-from .packed import Gptq, Packed
 
 TOGETHER = 1 << 28
 """Stored bytes up to which a request is read in file order; beyond it scales come first, so codes need not wait."""
