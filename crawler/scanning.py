@@ -5,6 +5,7 @@ A checkpoint that cannot be scanned gives a record whose scan says why; only wro
 
 import os
 import re
+from contextlib import AbstractContextManager, nullcontext
 from logging import CRITICAL
 from pathlib import Path
 
@@ -13,11 +14,13 @@ import torch
 from ..schema.errors import UsageError
 from ..schema.record import Record
 from ..schema.types import Outcome
+from .architectures.resolve import resolve
 from .checkpoint.base import Checkpoint
 from .checkpoint.local import LocalCheckpoint
 from .detection.run import Options, Progress, run
 from .parts.result import Result, refused
 from .parts.whole import assemble
+from .pickles.view import without_pickles
 from .refusal import Refusal, failed
 from .stored.view import in_floats
 
@@ -40,11 +43,17 @@ def open_checkpoint(target: str, revision: str | None = None) -> Checkpoint:
     return HubCheckpoint(target, revision)
 
 
-def scan_checkpoint(checkpoint: Checkpoint, options: Options, progress: Progress | None = None) -> Result:
-    """Scan an open checkpoint; a Refusal, or an error that a damaged model causes in torch, becomes a result."""
+def scan_checkpoint(
+    checkpoint: Checkpoint, options: Options, progress: Progress | None = None, *, allow_pickle: bool = False
+) -> Result:
+    """Scan an open checkpoint; a Refusal, or an error that a damaged model causes in torch, becomes a result.
+
+    `allow_pickle`: weights that are there only as `pytorch_model.bin` are unpickled, tensors alone, in a process apart.
+    """
     try:
-        seen = in_floats(checkpoint)
-        return assemble(seen, run(seen, options, progress), options)
+        with _readable(checkpoint, allow_pickle) as readable:
+            seen = in_floats(readable)
+            return assemble(seen, run(seen, options, progress), options)
     except Refusal as refusal:
         return refused(checkpoint.model_id, checkpoint.revision, refusal, checkpoint)
     except UsageError:
@@ -56,6 +65,14 @@ def scan_checkpoint(checkpoint: Checkpoint, options: Options, progress: Progress
         return refused(checkpoint.model_id, checkpoint.revision, unforeseen, checkpoint)
 
 
+def _readable(checkpoint: Checkpoint, allow_pickle: bool) -> AbstractContextManager[Checkpoint]:
+    """The checkpoint, for a while without pickles if that is allowed; a model that cannot be scanned is not opened."""
+    if not allow_pickle:
+        return nullcontext(checkpoint)
+    resolve(checkpoint.config, checkpoint.place)
+    return without_pickles(checkpoint)
+
+
 def _unforeseen(error: Exception, place: str) -> Refusal:
     if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
         return Refusal(Outcome.TOO_LARGE, f"{place}: out of memory; scan it on a larger machine")
@@ -64,9 +81,17 @@ def _unforeseen(error: Exception, place: str) -> Refusal:
 
 
 def scan(
-    target: str, *, revision: str | None = None, options: Options | None = None, progress: Progress | None = None
+    target: str,
+    *,
+    revision: str | None = None,
+    options: Options | None = None,
+    progress: Progress | None = None,
+    allow_pickle: bool = False,
 ) -> Record:
-    """Scan a folder or a Hub model and return its record (version 1, not in any index)."""
+    """Scan a folder or a Hub model and return its record (version 1, not in any index).
+
+    `allow_pickle` as for `scan_checkpoint`.
+    """
     quiet()
     options = options or Options()
     _check_device(options.device)
@@ -74,7 +99,7 @@ def scan(
         checkpoint = open_checkpoint(target, revision)
     except Refusal as refusal:
         return refused(target, refusal.revision, refusal).record("swindex scan")
-    return scan_checkpoint(checkpoint, options, progress).record("swindex scan")
+    return scan_checkpoint(checkpoint, options, progress, allow_pickle=allow_pickle).record("swindex scan")
 
 
 def _check_device(name: str) -> None:

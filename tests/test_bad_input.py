@@ -395,7 +395,8 @@ def test_a_pickle_is_never_opened(capsys: Capture, folder: Path, evil: Path) -> 
     status, outcome, reason = scan(capsys, folder)
 
     assert (status, outcome, evil.exists()) == (3, "unsafe_format", False)
-    assert reason == f"{folder}: weights only as pickle (pytorch_model.bin); pickles run code and are refused"
+    said = "pickles can run code and are refused unless `swindex scan --allow-pickle` asks for them"
+    assert reason == f"{folder}: weights only as pickle (pytorch_model.bin); {said}"
 
 
 def test_nothing_is_asked_of_the_hub_for_a_folder(folder: Path, evil: Path) -> None:

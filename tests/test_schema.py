@@ -114,6 +114,22 @@ UNTRUE = {
     "bits of an unknown dtype": (weight_put(dtype="int4"), "super_weights.0", "dtype 'int4' has no bits of its own"),
     "bits without a dtype": (weight_put(dtype=None), "super_weights.0", "bits without a dtype and a value"),
     "a find without bits": (weight_put(bits=None), "super_weights.0", "was found by a scan but carries no bits"),
+    "value unlike bits times scale": (
+        weight_put(scale=2.0, value=-0.54687),
+        "super_weights.0",
+        "value -0.54687 disagrees with bits be8c, which are -0.2734375 * 2.0 in bfloat16",
+    ),
+    "a scale with packed bits": (
+        weight_put(scale=2.0, packed="mxfp4"),
+        "super_weights.0",
+        "has a scale, which goes with bits that are not packed",
+    ),
+    "a scale without bits": (weight_put(scale=2.0, bits=None, scan=None), "super_weights.0", "has a scale, which goes"),
+    "packed bits without a value": (
+        weight_put(packed="mxfp4", value=None),
+        "super_weights.0",
+        "bits without a dtype and a value",
+    ),
     "a weight twice": (twice("super_weights"), "record", "two super weights with id L1.R2.C3"),
     "a group twice": (twice("groups"), "record", "two groups with id neuron-1-3"),
     "an effect twice": (twice("effects"), "record", "two effects with id scan-1-alone-1"),
@@ -495,6 +511,34 @@ def test_what_has_no_canonical_form_is_refused(value: Any) -> None:
 @pytest.mark.parametrize(("text", "kind"), [("235385266837020000", float), ("1152921504606846976", int), ("7", int)])
 def test_a_large_integer_is_a_float_only_where_canonical_form_writes_it_so(text: str, kind: type) -> None:
     assert type(strict_loads(text)) is kind
+
+
+# --- quantized weights ---
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"scale": 2.0, "value": -0.546875},
+        {"scale": 0.1, "value": -0.2734375 * 0.1},
+        {"scale": -1e-30, "value": 0.2734375e-30 * (1 + 9e-7)},
+        {"packed": "gptq-int4", "dtype": "gptq-int4", "bits": "deadbeef", "value": 5.0},
+        {"packed": "mxfp4", "dtype": "mxfp4", "bits": "1f", "value": 5.0},
+    ],
+)
+def test_a_quantized_weight_is_what_its_scale_or_format_makes_of_its_bits(more: dict[str, Any]) -> None:
+    weight = SuperWeight(**{**dict(records.weight()), **more})
+
+    assert SuperWeight.model_validate_json(weight.model_dump_json()) == weight
+    assert {k: v for k, v in weight.model_dump(mode="json").items() if k in ("scale", "packed")} == {
+        k: v for k, v in more.items() if k in ("scale", "packed")
+    }
+
+
+def test_a_plain_weight_says_nothing_of_scale_or_packing() -> None:
+    dumped = records.weight().model_dump(mode="json")
+
+    assert not {"scale", "packed"} & set(dumped)
 
 
 # --- bits ---

@@ -58,6 +58,12 @@ def scan(
         str | None, typer.Option(metavar="TEXT", help="The text to watch, in place of the shipped prompt.")
     ] = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="Where to compute: cpu, cuda, ...")] = None,
+    allow_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--allow-pickle", help="Unpickle weights that are there only as pytorch_model.bin: tensors alone."
+        ),
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Print the activations of every layer too.")] = False,
     json: Json = False,
 ) -> int:
@@ -74,7 +80,7 @@ def scan(
     texts, factors = tuple(str(t) for t in text or ()), tuple(scale or ())
     chosen = options(effects=not no_effects, texts=texts, factors=factors, **given)
     with progress() as steps:
-        record: Record = run(checkpoint, revision=revision, options=chosen, progress=steps)
+        record: Record = run(checkpoint, revision=revision, options=chosen, progress=steps, allow_pickle=allow_pickle)
     return _finish(record, out, json, verbose)
 
 

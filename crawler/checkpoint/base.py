@@ -66,6 +66,8 @@ class Checkpoint(ABC):
 
     model_id: str
     revision: str | None
+    exact = True
+    """Whether positions in a weight file are those in the file of that name, as it is there."""
 
     def __init__(self) -> None:
         self.meter = Meter()
@@ -133,22 +135,27 @@ class Checkpoint(ABC):
             return tuple(sorted(set(self._weight_map.values())))
         pickles = sorted(p for p in self.entries if p.endswith(PICKLES))
         if pickles:
-            raise unsafe(f"{self.place}: weights only as pickle ({pickles[0]}); pickles run code and are refused")
+            raise unsafe(
+                f"{self.place}: weights only as pickle ({pickles[0]}); pickles can run code and are refused unless "
+                "`swindex scan --allow-pickle` asks for them"
+            )
         raise failed(f"{self.place}: no {SINGLE} and no {INDEX}")
 
     @cached_property
     def _weight_map(self) -> dict[str, str]:
         """Tensor to file, as the index says; empty where one file holds all."""
-        if SINGLE in self.entries:
-            return {}
-        weight_map = self.json(INDEX).get("weight_map")
+        return {} if SINGLE in self.entries else self._map_of(INDEX, ".safetensors")
+
+    def _map_of(self, index: str, suffix: str) -> dict[str, str]:
+        """Tensor to file, as an index of files with that suffix says."""
+        weight_map = self.json(index).get("weight_map")
         if not isinstance(weight_map, dict) or not all(isinstance(v, str) for v in weight_map.values()):
-            raise corrupt(f"{self.place}: {INDEX} has no weight_map from tensor to file")
+            raise corrupt(f"{self.place}: {index} has no weight_map from tensor to file")
         for shard in sorted(set(weight_map.values())):
-            if PurePosixPath(shard).name != shard or not shard.endswith(".safetensors"):
-                raise corrupt(f"{self.place}: {INDEX} names {shard!r}, which is not a file beside it")
+            if PurePosixPath(shard).name != shard or not shard.endswith(suffix):
+                raise corrupt(f"{self.place}: {index} names {shard!r}, which is not a file beside it")
             if shard not in self.entries:
-                raise corrupt(f"{self.place}: shard {shard} is missing, though {INDEX} names it")
+                raise corrupt(f"{self.place}: shard {shard} is missing, though {index} names it")
         return weight_map
 
     @cached_property
@@ -167,8 +174,12 @@ class Checkpoint(ABC):
             raise corrupt(f"{self.place}: the weight files hold no tensor")
         return found
 
+    def _size(self, file: str) -> int:
+        """Bytes of a weight file as it is read."""
+        return self.entries[file].size
+
     def _header(self, file: str) -> dict[str, TensorInfo]:
-        size = self.entries[file].size
+        size = self._size(file)
         first = bytes(self.read_range(file, 0, min(size, FIRST_READ))) if size else b""
         length = header_length(first, file, size)
         text = first[8 : 8 + length]

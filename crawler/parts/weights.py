@@ -44,7 +44,7 @@ def weight_of(
         scale=stored.scale,
         packed=stored.packed,
         file=stored.tensor.file,
-        byte_offset=stored.tensor.start + stored.offset,
+        byte_offset=stored.tensor.start + stored.offset if checkpoint.exact else None,
         role=_role(findings, find),
         group=max(mine)[1] if mine else None,
         activation_in=find.activation_in,

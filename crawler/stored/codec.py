@@ -95,6 +95,28 @@ def quantized(name: str, codec: Codec) -> Quantized:
     return Quantized(name, codec.codes.file, "float32", 32, codec.shape, 0, 4 * elements, codec)
 
 
+def small_floats(codes: Tensor, exponent: int, mantissa: int) -> Tensor:
+    """Codes (uint8) of sign, exponent and mantissa bits in float32, without infinities and NaN.
+
+    Their bits are put where float16 has its own, which differs from them by a power of two: four times as fast as
+    torch's conversion, and exact, subnormal numbers too.
+    """
+    width = exponent + mantissa
+    wide = codes.to(torch.int16)
+    bits = ((wide >> width) << 15) | ((wide & ((1 << width) - 1)) << (10 - mantissa))
+    return bits.view(torch.float16).to(torch.float32).mul_(2.0 ** (15 - (1 << (exponent - 1)) + 1))
+
+
+def blockwise(change: Callable[[Tensor, Tensor], Tensor], values: Tensor, chosen: Tensor, block: int) -> None:
+    """Apply to rows (R, K), in place, the numbers (R, G) that their blocks of `block` columns have; the last may end
+    early."""
+    whole = values.shape[1] // block
+    if whole:
+        change(values[:, : whole * block].view(-1, whole, block), chosen[:, :whole, None])
+    if whole < chosen.shape[1]:
+        change(values[:, whole * block :], chosen[:, whole:])
+
+
 def as_float(scale: Tensor) -> Tensor:
     """Scales in float32; whole bytes are powers of two (E8M0, OCP MX 1.0 section 5.4.1), 255 being NaN."""
     if scale.dtype == torch.uint8:

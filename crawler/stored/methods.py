@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from ..refusal import corrupt, unsupported
 from .codec import Codec, Tensors
+from .integers import Awq, Gptq, Packed
 from .mxfp4 import Mxfp4
-from .packed import Awq, Gptq, Packed
 from .scaled import Block, Scaled
 
 Config = dict[str, Any]

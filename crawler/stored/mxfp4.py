@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..checkpoint.header import TensorInfo
-from .codec import Codec, DamagedError, Element, Read, Tensors, as_float, expect, need, number
+from .codec import Codec, DamagedError, Element, Read, Tensors, as_float, expect, need, number, small_floats
 from .words import flat
 
 E2M1 = tuple(sign * v for sign in (1.0, -1.0) for v in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0))
@@ -45,13 +45,11 @@ class Experts(Codec):
     def decode(self, first: int, codes: Tensor, parts: Mapping[str, Tensor]) -> Tensor:
         """Experts from `first` on."""
         _, out, groups, half = self.codes.shape
-        pairs = codes.view(-1, out, groups, half)
-        scale = as_float(parts["scale"][first : first + len(pairs)])[..., None]
-        values = torch.empty(*pairs.shape, 2)  # (E, N, G, 16, 2)
-        table = torch.tensor(E2M1)
-        for nibble in (0, 1):
-            torch.mul(table[(pairs >> 4 * nibble & 15).long()], scale, out=values[..., nibble])
-        return values.view(-1, out, groups * BLOCK).transpose(1, 2).contiguous()
+        pairs = codes.view(-1, out, groups * half).transpose(1, 2).contiguous()  # (E, K / 2, N): cheaper as bytes
+        halves = torch.stack((pairs & 15, pairs >> 4), dim=2)  # (E, K / 2, 2, N)
+        scale = as_float(parts["scale"][first : first + len(pairs)]).transpose(1, 2)[:, :, None]  # (E, G, 1, N)
+        values = small_floats(halves.view(-1, groups, BLOCK, out), 2, 1)
+        return values.mul_(scale).view(-1, groups * BLOCK, out)
 
     def element(self, index: tuple[int, ...], read: Read) -> Element:
         """The byte, which holds two codes; index and shape are (E, N, K) as stored."""

@@ -13,7 +13,20 @@ from torch import Tensor
 
 from ...schema.bits import bits_of, decode_bits
 from ..checkpoint.header import TensorInfo
-from .codec import FLOATS, Codec, DamagedError, Element, Read, Tensors, as_float, expect, need, number
+from .codec import (
+    FLOATS,
+    Codec,
+    DamagedError,
+    Element,
+    Read,
+    Tensors,
+    as_float,
+    blockwise,
+    expect,
+    need,
+    number,
+    small_floats,
+)
 from .words import flat
 
 FLOAT8 = ("float8_e4m3fn", "float8_e5m2")
@@ -48,19 +61,25 @@ class Bytes(Codec):
 
     def decode(self, first: int, codes: Tensor, parts: Mapping[str, Tensor]) -> Tensor:
         """Rows from `first` on."""
-        width = self.shape[-1]
-        values = codes.view(-1, width).to(torch.float32)
+        values = self._values(codes).view(-1, self.shape[-1])
         rows = torch.arange(first, first + values.shape[0])
         if "zero" in parts:
-            values -= self._spread(parts["zero"].to(torch.float32), rows)
-        return values.mul_(self._spread(as_float(parts["scale"]), rows))
+            blockwise(Tensor.sub_, values, self._of(parts["zero"].to(torch.float32), rows), self.block[1])
+        blockwise(Tensor.mul_, values, self._of(as_float(parts["scale"]), rows), self.block[1])
+        return values
 
-    def _spread(self, grid: Tensor, rows: Tensor) -> Tensor:
-        """The scale of each element of some rows (R, K), or (R, 1) where a row has one."""
-        (block_n, block_k), (grid_n, grid_k), height = self.block, self.grid, self.shape[-2]
-        line = rows // height * grid_n + rows % height // block_n
-        chosen = grid.reshape(-1, grid_k)[line]
-        return chosen if grid_k == 1 else chosen.repeat_interleave(block_k, dim=1)[:, : self.shape[-1]]
+    def _values(self, codes: Tensor) -> Tensor:
+        if codes.dtype != torch.float8_e4m3fn:
+            return codes.to(torch.float32)
+        raw = codes.view(torch.uint8)
+        if bool(((raw & 127) == 127).any()):
+            raise DamagedError(f"{self.codes.name} holds NaN or infinity: the weights are damaged")
+        return small_floats(raw, 4, 3)
+
+    def _of(self, grid: Tensor, rows: Tensor) -> Tensor:
+        """What the grid holds for some rows (R, grid_k)."""
+        height = self.shape[-2]
+        return grid.reshape(-1, self.grid[1])[rows // height * self.grid[0] + rows % height // self.block[0]]
 
     def element(self, index: tuple[int, ...], read: Read) -> Element:
         """The byte, and its scale."""

@@ -4,7 +4,7 @@
 is the checkpoint's own. Nothing is read before it is asked for.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,8 +16,8 @@ from ..checkpoint.base import Checkpoint, FileEntry
 from ..checkpoint.header import TensorInfo
 from ..refusal import corrupt
 from .codec import DamagedError, Element, Quantized, quantized
+from .integers import Gptq, Packed
 from .methods import Format, formats, quantization
-from .packed import Gptq, Packed
 
 TOGETHER = 1 << 28
 """Stored bytes up to which a request is read in file order; beyond it scales come first, so codes need not wait."""
@@ -32,12 +32,12 @@ MAX_SHAPE = 1 << 26
 class Bias(TensorInfo):
     """A bias that a quantizer may have added without a need."""
 
-    zeros: Callable[[], bool]
+    owner: "Dequantized"
 
     @property
     def idle(self) -> bool:
-        """Whether it holds nothing but zeros; reads all such biases when first asked."""
-        return self.zeros()
+        """Whether it holds nothing but zeros; all such biases are read when the first is asked."""
+        return self.name in self.owner.zero_biases
 
 
 def in_floats(checkpoint: Checkpoint) -> Checkpoint:
@@ -53,6 +53,7 @@ class Dequantized(Checkpoint):
         self.inner = inner
         self.model_id, self.revision, self.max_read = inner.model_id, inner.revision, inner.max_read
         self.meter, self._heads, self._small = inner.meter, inner._heads, inner._small
+        self.exact = inner.exact
 
     @property
     def place(self) -> str:
@@ -60,7 +61,7 @@ class Dequantized(Checkpoint):
         return self.inner.place
 
     @property
-    def entries(self) -> dict[str, FileEntry]:  # type: ignore[override]
+    def entries(self) -> dict[str, FileEntry]:
         """Its files."""
         return self.inner.entries
 
@@ -68,6 +69,11 @@ class Dequantized(Checkpoint):
     def base_model(self) -> tuple[str | None, str | None]:
         """What it was made from."""
         return self.inner.base_model
+
+    @property
+    def weight_files(self) -> tuple[str, ...]:
+        """Its weight files."""
+        return self.inner.weight_files
 
     def read_range(self, path: str, start: int, end: int) -> bytes | memoryview:
         """Its bytes."""
@@ -79,7 +85,7 @@ class Dequantized(Checkpoint):
         stored = self.inner.tensors
         with self._named():
             made = assemble(stored, formats(self.config, self.place, self._shapes(stored)))
-        return made | {n: Bias(**vars(made[n]), zeros=lambda n=n: n in self._zero_biases) for n in self._biases}
+        return made | {n: Bias(**vars(made[n]), owner=self) for n in self._biases}
 
     @cached_property
     def _biases(self) -> list[str]:
@@ -88,7 +94,8 @@ class Dequantized(Checkpoint):
         return [b for b in (f"{n.removesuffix(suffix)}.bias" for n in stored if n.endswith(suffix)) if b in stored]
 
     @cached_property
-    def _zero_biases(self) -> frozenset[str]:
+    def zero_biases(self) -> frozenset[str]:
+        """Biases beside words that hold nothing but zeros."""
         with self._named():
             return frozenset(name for name, bias in self._held(self._biases).items() if not bool(bias.any()))
 
@@ -212,4 +219,4 @@ def _pieces(weight: Quantized, stored: dict[str, Tensor]) -> Iterator[tuple[int,
     step = max(1, PIECE // unit)
     for first in range(0, codec.units, step):
         values = codec.decode(first, codes[first * unit_codes : (first + step) * unit_codes], parts)
-        yield first * unit * 4, memoryview(values.numpy()).cast("B")
+        yield first * unit * 4, values.numpy().data.cast("B")
