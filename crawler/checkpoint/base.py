@@ -216,6 +216,10 @@ class Checkpoint(ABC):
         if len(head) < len(view):
             self.read_into(span.file, span.start + len(head), view[len(head) :], stop)
 
+    def advise(self, span: Span) -> bool:
+        """Tell the system that a span is wanted soon; whether it will then have it at hand by itself."""
+        return False
+
     def read(self, names: Sequence[str]) -> Iterator[tuple[TensorInfo, int, memoryview]]:
         """The raw bytes of tensors in pieces: (tensor, first byte within it, data), in file order."""
         for span in self.spans(names):

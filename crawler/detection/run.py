@@ -5,6 +5,7 @@ Returns plain findings; `crawler.parts` makes a record of them. Knows nothing of
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,11 +71,11 @@ def run(checkpoint: Checkpoint, options: Options, progress: Progress | None = No
     skeleton = build(config, class_name, checkpoint.tensors, checkpoint.place)
     with checkpoint.tokenizer_folder() as folder:
         tokens = load_tokenizer(folder, checkpoint.place)
-    weights = Weights(skeleton, checkpoint, options.device)
-    findings = _prepare(skeleton, weights, tokens, options)
-    _layers(findings, weights, progress or _silent)
-    if findings.ablator is not None:
-        _measure(findings, weights, progress or _silent)
+    with closing(Weights(skeleton, checkpoint, options.device)) as weights:
+        findings = _prepare(skeleton, weights, tokens, options)
+        _layers(findings, weights, progress or _silent)
+        if findings.ablator is not None:
+            _measure(findings, weights, progress or _silent)
     findings.seconds = time.monotonic() - started
     return findings
 
@@ -113,7 +114,7 @@ def _layers(findings: Findings, weights: Weights, progress: Progress) -> None:
     count = len(findings.skeleton.layers)
     for number in range(count):
         progress("layers", number, count)
-        with weights.layer(number) as layer:
+        with weights.layer(number, number + 1 if number + 1 < count else None) as layer:
             sites = find_sites(layer)
             findings.sites[number] = sites
             new = findings.peeler.step(number, layer, sites)
