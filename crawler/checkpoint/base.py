@@ -252,4 +252,3 @@ class Checkpoint(ABC):
             (folder / path).write_bytes(data)
         except OSError as error:
             raise failed(f"{folder / path}: not written: {error.strerror}; set TMPDIR to a roomier place") from None
-
