@@ -74,7 +74,7 @@ class Ahead:
         Where the system reads ahead by itself a thread would only take a core from the arithmetic (LOG.md).
         """
         self.close()
-        if all([self.checkpoint.advise(span) for span in self.checkpoint.spans(names)]):
+        if all(self.checkpoint.advise(span) for span in self.checkpoint.spans(names)):
             return
         self._names = tuple(names)
         self._job = _Job(self.checkpoint, names, self.buffers, whole=True)
