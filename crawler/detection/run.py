@@ -127,7 +127,8 @@ def _layers(findings: Findings, weights: Weights, progress: Progress) -> None:
         trim()
     if not any(findings.sites.values()):
         raise unsupported(f"{type(findings.skeleton.model).__name__}: no down projection is known in its layers")
-    weights.release()
+    if findings.ablator is not None:
+        weights.release()
     progress("layers", count, count)
 
 
