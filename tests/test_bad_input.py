@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -682,10 +683,10 @@ class Starved(LocalCheckpoint):
 
     error: Exception = MemoryError()
 
-    def read_range(self, path: str, start: int, end: int) -> memoryview:
+    def read_into(self, path: str, start: int, view: memoryview, stop: Event | None = None) -> None:
         if path == SINGLE:
             raise self.error
-        return super().read_range(path, start, end)
+        super().read_into(path, start, view, stop)
 
 
 @pytest.mark.parametrize(

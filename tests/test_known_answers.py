@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
@@ -155,10 +156,10 @@ class Counting(LocalCheckpoint):
         super().__init__(folder)
         self.read_of: dict[str, int] = {}
 
-    def read_range(self, path: str, start: int, end: int) -> memoryview:
+    def read_into(self, path: str, start: int, view: memoryview, stop: Event | None = None) -> None:
         """Count and read."""
-        self.read_of[path] = self.read_of.get(path, 0) + end - start
-        return super().read_range(path, start, end)
+        self.read_of[path] = self.read_of.get(path, 0) + len(view)
+        super().read_into(path, start, view, stop)
 
 
 def test_the_meter_counts_what_was_read() -> None:

@@ -6,11 +6,12 @@ tensors make a model is not known here.
 
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from threading import Event, Lock
 from typing import Any
 
 from ...schema.canonical import strict_loads
@@ -18,6 +19,7 @@ from ...schema.errors import JsonError
 from ...schema.model import Integrity, WeightFile
 from ..refusal import corrupt, failed, unsafe
 from .header import TensorInfo, header_length, parse_header
+from .spans import Span, spans_of
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -41,6 +43,8 @@ MAX_NAME = 200
 """Characters of the name of a class or a model type."""
 FIRST_READ = 100_000
 """Bytes of a weight file read first, in the hope that they hold the whole header."""
+MIN_READ = 1 << 23
+"""Bytes below which a range is not split among connections."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,22 @@ class Meter:
 
     bytes: int = 0
     requests: int = 0
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
+
+    def add(self, read: int = 0, requests: int = 0) -> None:
+        """Count bytes and requests, from whatever thread."""
+        with self._lock:
+            self.bytes += read
+            self.requests += requests
+
+
+class Cancelled(Exception):
+    """A read that nobody waits for any more."""
+
+
+Piece = tuple[TensorInfo, int, memoryview]
+"""A part of a tensor: which, its first byte within it, and the bytes."""
+Reader = Callable[[Sequence[str]], Iterator[Piece]]
 
 
 class Checkpoint(ABC):
@@ -84,12 +104,23 @@ class Checkpoint(ABC):
     def entries(self) -> dict[str, FileEntry]:
         """The files by path."""
 
-    @abstractmethod
-    def read_range(self, path: str, start: int, end: int) -> bytes | memoryview:
-        """Exactly the bytes [start, end) of a file, or an error: never fewer, never others.
+    max_read = 1 << 26
+    """Bytes fetched in one range at most."""
+    connections = 1
+    """Ranges that are worth fetching at the same time."""
 
-        The bytes may be overwritten by the next call.
+    @abstractmethod
+    def read_into(self, path: str, start: int, view: memoryview, stop: Event | None = None) -> None:
+        """Fill `view` with exactly the bytes of a file from `start` on, or raise: never fewer, never others.
+
+        Called from any thread. Raise Cancelled soon after `stop` is set.
         """
+
+    def read_range(self, path: str, start: int, end: int) -> memoryview:
+        """Exactly the bytes [start, end) of a file, in memory of their own."""
+        view = memoryview(bytearray(end - start))
+        self.read_into(path, start, view)
+        return view
 
     def small_file(self, path: str) -> bytes:
         """A whole small file; raise a `corrupt` Refusal if it is absent or too large to be what it says."""
@@ -188,40 +219,41 @@ class Checkpoint(ABC):
         self._heads[file] = first
         return parse_header(text, file, size)
 
-    max_read = 1 << 26
-    """Bytes fetched in one range at most."""
+    def spans(self, names: Sequence[str]) -> list[Span]:
+        """The ranges to fetch for these tensors, in file order; neighbours in a file are fetched together."""
+        infos = [self.tensors[n] for n in names]
+        share = sum(t.size for t in infos) // self.connections + 1
+        return spans_of(infos, min(self.max_read, max(share, MIN_READ)))
 
-    def read(self, names: Sequence[str]) -> Iterator[tuple[TensorInfo, int, memoryview]]:
-        """The raw bytes of tensors in pieces: (tensor, first byte within it, data), in file order.
+    def fetch(self, span: Span, view: memoryview, stop: Event | None = None) -> None:
+        """Fill `view` with a span of a weight file; what came with its header is not read again."""
+        head = self._heads.get(span.file, b"")[span.start : span.end]
+        view[: len(head)] = head
+        if len(head) < len(view):
+            self.read_into(span.file, span.start + len(head), view[len(head) :], stop)
 
-        Neighbours in a file are fetched together. A piece is valid only until the next is asked for.
+    def advise(self, span: Span) -> bool:
+        """Tell the system that a span is wanted soon; whether it will then have it at hand by itself."""
+        return False
+
+    @property
+    def source(self) -> "Checkpoint":
+        """The checkpoint whose files are read: itself, unless it is a view of another."""
+        return self
+
+    def read(self, names: Sequence[str], raw: Reader | None = None) -> Iterator[Piece]:
+        """The bytes of tensors in pieces: (tensor, first byte within it, data), in file order.
+
+        `raw` reads stored tensors of `source` in place of one range after the other. A piece is valid only until the
+        next is asked for.
         """
-        for group in self._neighbours([self.tensors[n] for n in names]):
-            first, last = group[0], group[-1]
-            for start in range(first.start, last.end, self.max_read) or [first.start]:
-                data = self._fetch(first.file, start, min(start + self.max_read, last.end))
-                yield from _pieces(group, start, data)
+        yield from (raw or self._plainly)(names)
 
-    def _neighbours(self, infos: list[TensorInfo]) -> list[list[TensorInfo]]:
-        groups: list[list[TensorInfo]] = []
-        for info in sorted(infos, key=lambda t: (t.file, t.start)):
-            last = groups[-1] if groups else None
-            joins = last and last[-1].file == info.file and last[-1].end == info.start
-            if joins and last and info.end - last[0].start <= self.max_read:
-                last.append(info)
-            else:
-                groups.append([info])
-        return groups
-
-    def _fetch(self, file: str, start: int, end: int) -> memoryview:
-        """A range of a weight file; what came with its header is not read again."""
-        head = self._heads.get(file, b"")[start:end]
-        if start == end:
-            return memoryview(b"")
-        if not head:
-            return _writable(self.read_range(file, start, end))
-        rest = self.read_range(file, start + len(head), end) if len(head) < end - start else b""
-        return memoryview(bytearray(head) + rest)
+    def _plainly(self, names: Sequence[str]) -> Iterator[Piece]:
+        for span in self.spans(names):
+            view = memoryview(bytearray(span.size))
+            self.fetch(span, view)
+            yield from span.pieces(view)
 
     @property
     def base_model(self) -> tuple[str | None, str | None]:
@@ -248,18 +280,3 @@ class Checkpoint(ABC):
             (folder / path).write_bytes(data)
         except OSError as error:
             raise failed(f"{folder / path}: not written: {error.strerror}; set TMPDIR to a roomier place") from None
-
-
-def _pieces(group: list[TensorInfo], start: int, data: memoryview) -> Iterator[tuple[TensorInfo, int, memoryview]]:
-    """Cut the bytes from `start` on into what belongs to each tensor of a group."""
-    end = start + len(data)
-    for info in group:
-        low, high = max(info.start, start), min(info.end, end)
-        if low < high or info.start == info.end:
-            yield info, low - info.start, data[low - start : high - start]
-
-
-def _writable(data: bytes | memoryview) -> memoryview:
-    """A view that torch can take without a warning; copies only what a reader returned read-only."""
-    view = memoryview(data)
-    return memoryview(bytearray(view)) if view.readonly else view

@@ -8,7 +8,8 @@ fails is asked for again and then refused; its body is not read further than wha
 import hashlib
 import re
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
+from threading import Event
 from typing import Any, TypeVar
 
 from huggingface_hub import HfApi, constants, hf_hub_url
@@ -29,7 +30,7 @@ from ...schema.model import Relation
 from ...schema.types import Outcome
 from ..hub.retry import with_retries
 from ..refusal import Refusal, failed
-from .base import Checkpoint, FileEntry
+from .base import Cancelled, Checkpoint, FileEntry
 from .header import TensorInfo
 
 T = TypeVar("T")
@@ -71,6 +72,8 @@ def refusal_of(error: Exception, place: str, endpoint: str = constants.ENDPOINT)
 
 class HubCheckpoint(Checkpoint):
     """A repository at one commit. `revision` may be a branch or tag: it is resolved once."""
+
+    connections = 4
 
     def __init__(self, model_id: str, revision: str | None = None, api: HfApi | None = None) -> None:
         super().__init__()
@@ -115,12 +118,12 @@ class HubCheckpoint(Checkpoint):
             return False
         return True
 
-    def _ask(self, call: Callable[[], T]) -> T:
+    def _ask(self, call: Callable[[], T], pause: Callable[[float], None] | None = None) -> T:
         def counted() -> T:
-            self.meter.requests += 1
+            self.meter.add(requests=1)
             return call()
 
-        return with_retries(counted)
+        return with_retries(counted, pause)
 
     @cached_property
     def entries(self) -> dict[str, FileEntry]:
@@ -152,25 +155,27 @@ class HubCheckpoint(Checkpoint):
                 raise
             return super()._header(file)
 
-    def read_range(self, path: str, start: int, end: int) -> memoryview:
-        """Read exactly [start, end) at the pinned commit."""
+    def read_into(self, path: str, start: int, view: memoryview, stop: Event | None = None) -> None:
+        """Fill `view` with the bytes of a file at the pinned commit from `start` on."""
         where = f"{self.place}/{path}"
+        pause = None if stop is None else partial(_pause, stop)
         garbled: _Garbled | None = None
         for _ in range(GARBLED_TRIES):
             try:
-                return self._ask(lambda: self._get(path, start, end))
+                return self._ask(lambda: self._get(path, start, view, stop), pause)
             except _Garbled as error:
                 garbled = error
             except _ERRORS as error:
                 raise refusal_of(error, where, self.api.endpoint) from None
         raise failed(f"{where}: {garbled} ({GARBLED_TRIES} tries); this server cannot be trusted with ranges")
 
-    def _get(self, path: str, start: int, end: int) -> memoryview:
+    def _get(self, path: str, start: int, view: memoryview, stop: Event | None) -> None:
         url = hf_hub_url(self.model_id, path, revision=self.revision, endpoint=self.api.endpoint)
         headers = build_hf_headers(token=self.api.token)
+        end = start + len(view)
         headers |= {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}
         with get_session().stream("GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as response:
-            self.meter.requests += len(response.history)
+            self.meter.add(requests=len(response.history))
             if response.status_code == 416:
                 raise _Garbled(f"no byte {start}, though the Hub lists more")
             if response.status_code >= 400:
@@ -178,21 +183,22 @@ class HubCheckpoint(Checkpoint):
             entry = self.entries[path]
             _check_head(response, entry, start, end)
             self._check_etag(response, entry)
-            data = self._body(response, end - start)
-        if len(data) == entry.size and not _is_content(entry, data):
+            self._body(response, view, stop)
+        if len(view) == entry.size and not _is_content(entry, view):
             raise _Garbled("its content has another digest than the Hub lists")
-        return data
 
-    def _body(self, response: Any, size: int) -> memoryview:
-        data = bytearray()
+    def _body(self, response: Any, view: memoryview, stop: Event | None) -> None:
+        got = 0
         for piece in response.iter_raw():
-            self.meter.bytes += len(piece)
-            data += piece
-            if len(data) > size:
+            if stop is not None and stop.is_set():
+                raise Cancelled
+            self.meter.add(len(piece))
+            view[got : got + len(piece)] = piece[: len(view) - got]
+            got += len(piece)
+            if got > len(view):
                 break
-        if len(data) != size:
-            raise _Garbled(f"asked for {size} bytes, got {'more' if len(data) > size else len(data)}")
-        return memoryview(data)
+        if got != len(view):
+            raise _Garbled(f"asked for {len(view)} bytes, got {'more' if got > len(view) else got}")
 
     def _check_etag(self, response: Any, entry: FileEntry) -> None:
         """The ETag of a file never changes; the Hub's own for a large file is its sha256."""
@@ -204,6 +210,12 @@ class HubCheckpoint(Checkpoint):
         known = self._etags.setdefault(entry.path, entry.sha256 if linked and entry.sha256 else etag)
         if etag != known:
             raise _Garbled(f"ETag {known} became {etag}")
+
+
+def _pause(stop: Event, seconds: float) -> None:
+    """Wait, unless nobody waits for the answer any more."""
+    if stop.wait(seconds):
+        raise Cancelled
 
 
 class _Garbled(Exception):

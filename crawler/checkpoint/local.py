@@ -3,12 +3,15 @@ client's cache is made of them). A file that changes while it is read is noticed
 
 import os
 import re
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from stat import S_ISREG
+from threading import Event
 
 from ..refusal import failed
 from .base import Checkpoint, FileEntry
+from .spans import Span
 
 _Mark = tuple[int, int, int, int]
 
@@ -25,7 +28,6 @@ class LocalCheckpoint(Checkpoint):
         self.folder = folder
         self.model_id = model_id or f"local/{_id_part(folder.resolve().name)}"
         self.revision = None
-        self._buffer = bytearray()
         self._marks: dict[str, _Mark] = {}
 
     @property
@@ -43,19 +45,28 @@ class LocalCheckpoint(Checkpoint):
         self._marks = {name: _mark(stat) for name, stat in found.items()}
         return {name: FileEntry(name, stat.st_size) for name, stat in found.items()}
 
-    def read_range(self, path: str, start: int, end: int) -> memoryview:
-        """Read exactly [start, end) into a buffer that is used again: fresh pages cost more than the reading."""
-        if len(self._buffer) < end - start:
-            self._buffer = bytearray(end - start)
-        view = memoryview(self._buffer)[: end - start]
+    def read_into(self, path: str, start: int, view: memoryview, stop: Event | None = None) -> None:
+        """Fill `view` with the bytes of a file from `start` on."""
         try:
             got = self._read(path, start, view)
         except OSError as error:
             raise failed(f"{self.folder / path}: {error.strerror}; may it be read?") from None
-        self.meter.bytes += got
-        if got != end - start:
+        self.meter.add(got)
+        if got != len(view):
+            end = start + len(view)
             raise failed(f"{self.folder / path}: ends at byte {start + got}, expected {end}; it changed, scan it again")
-        return view
+
+    def advise(self, span: Span) -> bool:
+        """Let the system read a span into its cache: that takes no thread, and nothing where it is there already."""
+        if not hasattr(os, "posix_fadvise"):
+            return False
+        with suppress(OSError):  # whoever reads it will say what is wrong
+            fd = os.open(self.folder / span.file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                os.posix_fadvise(fd, span.start, span.size, os.POSIX_FADV_WILLNEED)
+            finally:
+                os.close(fd)
+        return True
 
     def _read(self, path: str, start: int, view: memoryview) -> int:
         # Without O_NONBLOCK a pipe that took the file's place would hold the scan for ever.

@@ -12,10 +12,32 @@ from torch import Tensor
 from ...schema.types import Role
 from . import constants as c
 
+SLACK = 1.01
+"""What float32 sums of squares may be off by: less than 65,536 roundings of 2**-24 each."""
+TINY = 1e-30
+"""Squares below it may have lost digits in float32."""
+
 
 def massive(residual: Tensor) -> Tensor:
     """Mask (N, D) of the massive channels of a residual (N, D): the largest n <= MASSIVE_MAX strongest channels
     whose weakest has at least KAPPA times the energy of all weaker ones together."""
+    mask = torch.zeros_like(residual, dtype=torch.bool)
+    rows = _suspects(residual)
+    if len(rows):
+        mask[rows] = _massive(residual[rows])
+    return mask
+
+
+def _suspects(residual: Tensor) -> Tensor:
+    """Rows that may hold a massive channel; all others cannot. Their strongest channel has too little of the energy:
+    n admitted channels have at most n times its energy, and the rest at most 1 / KAPPA of the weakest of them."""
+    energy = residual.square()
+    top, whole = energy.amax(-1), energy.sum(-1)
+    share = (c.MASSIVE_MAX + 1 / c.KAPPA) * SLACK
+    return ((top * share >= whole) | ~whole.isfinite() | (top < TINY)).nonzero().flatten()
+
+
+def _massive(residual: Tensor) -> Tensor:
     energy = residual.double().square()
     top, channels = energy.topk(min(c.MASSIVE_MAX, energy.shape[-1] - 1), dim=-1)
     rest = energy.sum(-1, keepdim=True) - top.cumsum(-1)
@@ -46,21 +68,29 @@ class Change:
 
 def changes(before: Tensor, after: Tensor) -> list[Change]:
     """The events of a layer, from the residuals (N, D) before and after it; a few tokens per channel and role."""
+    stood, stands = massive(before), massive(after)
+    channels = (stood | stands).any(0).nonzero().flatten()
+    if not len(channels):
+        return []
+    before, after, stood, stands = (t[:, channels] for t in (before, after, stood, stands))
     written = after - before
-    made = massive(after) & (written.abs() >= c.EVENT * after.abs()) & (written * after > 0)
+    made = stands & (written.abs() >= c.EVENT * after.abs()) & (written * after > 0)
     created = before.abs() < c.CREATE * after.abs()
-    removed = massive(before) & (written * before < 0) & (after.abs() <= c.REMOVE * before.abs())
+    removed = stood & (written * before < 0) & (after.abs() <= c.REMOVE * before.abs())
     masks = {Role.CREATOR: made & created, Role.AMPLIFIER: made & ~created, Role.REMOVER: removed}
-    found = [e for role, mask in masks.items() for e in _strongest(mask, written, before, after, role)]
+    names = channels.tolist()
+    found = [e for role, mask in masks.items() for e in _strongest(mask, written, before, after, role, names)]
     return sorted(found, key=lambda e: -abs(e.after - e.before))
 
 
-def _strongest(mask: Tensor, written: Tensor, before: Tensor, after: Tensor, role: Role) -> list[Change]:
-    """For each channel in the mask the TOKENS tokens where most was written."""
+def _strongest(
+    mask: Tensor, written: Tensor, before: Tensor, after: Tensor, role: Role, channels: list[int]
+) -> list[Change]:
+    """For each channel in the mask the TOKENS tokens where most was written. `channels` are the columns' names."""
     size = torch.where(mask, written.abs(), torch.zeros_like(written))
     top, tokens = size.topk(min(c.TOKENS, size.shape[0]), dim=0)
     return [
-        Change(t := int(tokens[n, j]), j, role, float(before[t, j]), float(after[t, j]))
+        Change(t := int(tokens[n, j]), channels[j], role, float(before[t, j]), float(after[t, j]))
         for j in mask.any(0).nonzero().flatten().tolist()
         for n in range(top.shape[0])
         if top[n, j] > 0

@@ -16,6 +16,7 @@ from ..architectures.skeleton import Skeleton
 from ..checkpoint.base import Checkpoint
 from ..checkpoint.header import TensorInfo
 from ..refusal import corrupt
+from .ahead import Ahead
 from .memory import trim
 
 COMPUTE = torch.float32
@@ -30,6 +31,7 @@ class Weights:
         self.skeleton = skeleton
         self.checkpoint = checkpoint
         self.device = device
+        self._ahead = Ahead(checkpoint.source, pinned=torch.device(device).type == "cuda")
         self._kept: dict[str, Tensor] = {}
         """Stored tensors that are needed twice (tied embeddings), in their stored dtype."""
         _say_device(skeleton.model, device)
@@ -38,16 +40,26 @@ class Weights:
         """float32 memory of the last layer, by number of elements: fresh pages cost more than the arithmetic."""
 
     @contextmanager
-    def layer(self, number: int) -> Iterator[nn.Module]:
-        """The decoder layer `number` with its weights, for as long as the context lasts."""
+    def layer(self, number: int, following: int | None = None) -> Iterator[nn.Module]:
+        """The decoder layer `number` with its weights, for as long as the context lasts.
+
+        Meanwhile the bytes of layer `following` are read.
+        """
         names = self._fill(self.skeleton.of_layer(number))
         try:
+            if following is not None and self.checkpoint.source is self.checkpoint:
+                self._ahead.start(self._stored(following))
             yield self.skeleton.layers[number]
         finally:
             self._empty(names, pool=True)
 
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self._ahead.close()
+
     def release(self) -> None:
         """Give back the memory kept for the next layer, and what only the collector finds (models hold themselves)."""
+        self._ahead.buffers.clear()
         self._pool.clear()
         gc.collect()
         trim()
@@ -95,11 +107,16 @@ class Weights:
                 del loaded[name]
         return names
 
+    def _stored(self, number: int) -> list[str]:
+        """The tensors that are read for a layer."""
+        names = [n for p in self.skeleton.of_layer(number) for n in p.names]
+        return [n for n in names if n not in self._kept]
+
     def _load(self, names: list[str], *, keep: bool) -> dict[str, Tensor]:
         """Stored tensors in float32 by disk name; `keep`: remember those that are shared in their stored dtype."""
         shared = self._shared if keep else frozenset()
         loaded = {n: self._kept[n].to(self.device, COMPUTE) for n in names if n in self._kept}
-        for info, at, data in self.checkpoint.read([n for n in names if n not in loaded]):
+        for info, at, data in self.checkpoint.read([n for n in names if n not in loaded], self._ahead.read):
             stored = torch.frombuffer(data, dtype=self._dtype(info)) if len(data) else torch.empty(0)
             if info.name not in loaded:
                 loaded[info.name] = self._take(info)

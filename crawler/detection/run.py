@@ -6,6 +6,7 @@ Returns plain findings; `crawler.parts` makes a record of them. Knows nothing of
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -99,11 +100,11 @@ def run(checkpoint: Checkpoint, options: Options, progress: Progress | None = No
             tokens = start_only(folder, checkpoint.place, skeleton.model.config.get_text_config().bos_token_id)
         else:
             tokens = load_tokenizer(folder, checkpoint.place)
-    weights = Weights(skeleton, checkpoint, options.device)
-    findings = _prepare(skeleton, weights, tokens, options)
-    _layers(findings, weights, options, progress or _silent)
-    if findings.ablator is not None:
-        _measure(findings, weights, progress or _silent)
+    with closing(Weights(skeleton, checkpoint, options.device)) as weights:
+        findings = _prepare(skeleton, weights, tokens, options)
+        _layers(findings, weights, options, progress or _silent)
+        if findings.ablator is not None:
+            _measure(findings, weights, progress or _silent)
     findings.seconds = time.monotonic() - started
     return findings
 
@@ -155,13 +156,15 @@ def _capture(skeleton: Skeleton, ids: Tensor, options: Options) -> Batch:
 def _layers(findings: Findings, weights: Weights, options: Options, progress: Progress) -> None:
     count = len(findings.skeleton.layers)
     prover = Prover(weights.checkpoint.place)
+    called = findings.peeler.batch.calls
     for number in range(count):
         progress("layers", number, count)
         if options.depth == SCREEN and _seen_enough(findings.peeler, number, count):
             break
-        if number not in findings.peeler.batch.calls:
+        if number not in called:
             continue
-        with weights.layer(number) as layer:
+        following = _following(findings.peeler, options, number, count)
+        with weights.layer(number, following) as layer:
             sites = findings.sites[number] = _sites(findings.peeler, prover, number, layer)
             new = findings.peeler.step(number, layer, sites)
             for find in new:
@@ -175,8 +178,17 @@ def _layers(findings: Findings, weights: Weights, options: Options, progress: Pr
         raise unsupported(
             f"{type(findings.skeleton.model).__name__}: no layer holds a down projection that writes to the residual"
         )
-    weights.release()
+    if findings.ablator is not None:
+        weights.release()
     progress("layers", count, count)
+
+
+def _following(peeler: Peeler, options: Options, number: int, count: int) -> int | None:
+    """The layer whose bytes are read while layer `number` computes."""
+    following = min((n for n in peeler.batch.calls if n > number), default=None)
+    if following is None or (options.depth == SCREEN and _seen_enough(peeler, following, count)):
+        return None
+    return following
 
 
 def _seen_enough(peeler: Peeler, number: int, count: int) -> bool:

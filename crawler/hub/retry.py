@@ -24,8 +24,11 @@ MAX_WAIT = 300.0
 """Seconds waited at most for one repetition: the Hub's rate window. Who asks for more is not asked again."""
 
 
-def with_retries(call: Callable[[], T]) -> T:
-    """The result of `call`; repeats it on 408, 429, 5xx and transport errors, then raises what it raised last."""
+def with_retries(call: Callable[[], T], pause: Callable[[float], None] | None = None) -> T:
+    """The result of `call`; repeats it on 408, 429, 5xx and transport errors, then raises what it raised last.
+
+    `pause` waits so many seconds, in place of sleeping.
+    """
     for attempt in range(TRIES - 1):
         try:
             return call()
@@ -35,7 +38,7 @@ def with_retries(call: Callable[[], T]) -> T:
                 raise
         except RETRY_ERRORS:
             wait = None
-        time.sleep(_backoff(attempt) if wait is None else wait)
+        (pause or time.sleep)(_backoff(attempt) if wait is None else wait)
     return call()
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from threading import Event
 
 from ...schema.canonical import strict_loads
 from ...schema.errors import JsonError
@@ -91,10 +92,10 @@ class Unpickled(Checkpoint):
     def _size(self, file: str) -> int:
         return self.converted.entries[file].size
 
-    def read_range(self, path: str, start: int, end: int) -> bytes | memoryview:
+    def read_into(self, path: str, start: int, view: memoryview, stop: Event | None = None) -> None:
         """Bytes of a file, of what was made of it if it is a pickle."""
         where: Checkpoint = self.converted if path.endswith(BIN) else self.inner
-        return where.read_range(path, start, end)
+        where.read_into(path, start, view, stop)
 
     @contextmanager
     def _source(self, file: str) -> Iterator[Path]:

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Event
 
 import torch
 from torch import Tensor
 
-from ..checkpoint.base import Checkpoint, FileEntry
+from ..checkpoint.base import Checkpoint, FileEntry, Piece, Reader
 from ..checkpoint.header import TensorInfo
 from ..refusal import corrupt
 from .codec import DamagedError, Element, Quantized, quantized
@@ -75,9 +76,14 @@ class Dequantized(Checkpoint):
         """Its weight files."""
         return self.inner.weight_files
 
-    def read_range(self, path: str, start: int, end: int) -> bytes | memoryview:
+    def read_into(self, path: str, start: int, view: memoryview, stop: Event | None = None) -> None:
         """Its bytes."""
-        return self.inner.read_range(path, start, end)
+        self.inner.read_into(path, start, view, stop)
+
+    @property
+    def source(self) -> Checkpoint:
+        """The checkpoint as stored."""
+        return self.inner
 
     @cached_property
     def tensors(self) -> dict[str, TensorInfo]:
@@ -120,39 +126,40 @@ class Dequantized(Checkpoint):
         held = self._held([i.name for i in infos])
         return {i.name.removesuffix(suffix): tuple(held[i.name].tolist()) for i in infos}
 
-    def read(self, names: Sequence[str]) -> Iterator[tuple[TensorInfo, int, memoryview]]:
+    def read(self, names: Sequence[str], raw: Reader | None = None) -> Iterator[Piece]:
         """As the base class does; a quantized weight comes as float32 bytes, in pieces in order."""
+        raw = raw or self.inner.read
         infos = [self.tensors[n] for n in names]
-        yield from self.inner.read([i.name for i in infos if not isinstance(i, Quantized)])
+        yield from raw([i.name for i in infos if not isinstance(i, Quantized)])
         wanted = [i for i in infos if isinstance(i, Quantized)]
-        for weight, stored in self._whole(wanted):
+        for weight, stored in self._whole(wanted, raw):
             with self._named():
                 for at, piece in _pieces(weight, stored):
                     yield weight, at, piece
 
-    def _whole(self, wanted: list[Quantized]) -> Iterator[tuple[Quantized, dict[str, Tensor]]]:
+    def _whole(self, wanted: list[Quantized], raw: Reader) -> Iterator[tuple[Quantized, dict[str, Tensor]]]:
         """Each weight as soon as its stored tensors are there; they are dropped behind it."""
         waiting = {w.name: _stored(w) for w in wanted}
         users = {name: w for w in wanted for name in waiting[w.name]}
         held: dict[str, Tensor] = {}
-        for info, tensor in self._complete(_order(wanted)):
+        for info, tensor in self._complete(_order(wanted), raw):
             held[info.name] = tensor
             weight = users[info.name]
             if all(name in held for name in waiting[weight.name]):
                 yield weight, {name: held.pop(name) for name in waiting[weight.name]}
 
-    def _complete(self, batches: Iterable[list[str]]) -> Iterator[tuple[TensorInfo, Tensor]]:
+    def _complete(self, batches: Iterable[list[str]], raw: Reader) -> Iterator[tuple[TensorInfo, Tensor]]:
         """Stored tensors, each once it is read to its end."""
         for batch in batches:
             buffers: dict[str, bytearray] = {}
-            for info, at, data in self.inner.read(batch):
+            for info, at, data in raw(batch):
                 buffer = buffers.setdefault(info.name, bytearray(info.size))
                 buffer[at : at + len(data)] = data
                 if at + len(data) == info.size:
                     yield info, _tensor(info, buffers.pop(info.name))
 
     def _held(self, names: list[str]) -> dict[str, Tensor]:
-        return {info.name: tensor for info, tensor in self._complete([names])}
+        return {info.name: tensor for info, tensor in self._complete([names], self.inner.read)}
 
     def element(self, weight: Quantized, index: tuple[int, ...]) -> Element:
         """One scalar of a quantized weight, read by its own few bytes."""
