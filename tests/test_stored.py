@@ -5,19 +5,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import HfApi
 
+from swindex.crawler.checkpoint.hub import HubCheckpoint
 from swindex.crawler.checkpoint.local import LocalCheckpoint
 from swindex.crawler.detection.run import Options
-from swindex.crawler.scanning import scan
+from swindex.crawler.scanning import scan, scan_checkpoint
 from swindex.crawler.stored.view import in_floats
 from swindex.crawler.verifying import Answer, verify
 from swindex.schema.record import Record
-from swindex.schema.types import Outcome
+from swindex.schema.types import Outcome, Verdict
 
+from .hub import Hub
 from .plants import disk, packers
 from .plants.shared import one_thread
 from .plants.stored import CASES, COL, DOWN, ROW, as_floats, packed
-from .plants.trained import ONE
+from .plants.trained import ONE, repacked
 from .plants.views import decoded
 
 __all__ = ["one_thread"]
@@ -137,3 +140,43 @@ def test_verify_sees_a_changed_code(
 @pytest.mark.parametrize("name", CASES)
 def test_a_record_of_it_survives_being_written_and_read(records: dict[str, Record], name: str) -> None:
     assert Record.parse(records[name].model_dump_json()) == records[name]
+
+
+@pytest.mark.parametrize("name", ["fp8 blocks", "ct int4", "gptq", "awq"])
+def test_the_find_of_a_quantized_expert_names_its_own_tensor(tmp_path: Path, name: str) -> None:
+    case, plant = CASES[name], repacked("mixtral", ONE, (COL,), tmp_path / "plain")
+    tensors = {}
+    for key, tensor in disk.read(plant.folder).items():
+        stem, _, last = key.rpartition(".")
+        made = case.packer(tensor.numpy().astype(np.float64))[0] if ".experts." in key else {f".{last}": tensor}
+        tensors |= {stem + suffix: each for suffix, each in made.items()}
+    config = {**disk.config_of(plant.folder), "quantization_config": case.config}
+
+    record = scan(str(disk.write(tmp_path / "m", config, tensors)), options=QUICK)
+
+    found, planted = record.super_weights[0], plant.scalars[0]
+    assert (found.id, found.tensor) == (planted.id, planted.tensor.removesuffix(".weight") + case.codes)
+    assert found.index == ((COL, ROW) if case.transposed else (ROW, COL))
+    assert verify(record, LocalCheckpoint(tmp_path / "m")).exit_status == 0
+
+
+@pytest.mark.parametrize("name", ["fp8 blocks", "gptq"])
+def test_removing_the_quantized_scalar_destroys_the_model(folders: dict[str, Path], name: str) -> None:
+    record = scan(str(folders[name]), options=Options(texts=(str(disk.TEXT),), windows=4, window=201))
+
+    confirmed = [e.weights for e in record.effects if e.verdict is Verdict.CONFIRMED]
+    assert (record.scans[0].outcome, (f"L1.R{ROW}.C{COL}",) in confirmed) == (Outcome.FOUND, True)
+
+
+@pytest.mark.parametrize("name", ["fp8 blocks", "gptq", "ct int4"])
+def test_the_hub_gives_the_same_finds(folders: dict[str, Path], records: dict[str, Record], name: str) -> None:
+    with Hub() as hub:
+        hub.add("org/m", {p.name: p.read_bytes() for p in folders[name].iterdir()})
+        checkpoint = HubCheckpoint("org/m", None, HfApi(endpoint=hub.url, token=False))
+        result = scan_checkpoint(checkpoint, QUICK)
+
+    local = records[name]
+    assert [w.model_copy(update={"scan": None}) for w in result.super_weights] == [
+        w.model_copy(update={"scan": None}) for w in local.super_weights
+    ]
+    assert result.scan.profile == local.scans[0].profile

@@ -210,10 +210,15 @@ def main(source: str, target: str) -> None:
         with open(target, "xb") as file:
             save(tensors, file, 2 * size)
     except ForbiddenError as error:
-        fail("unsafe_format", f"tried to do what no weights need ({error})")
+        fail("unsafe_format", f"got past the unpickler and was stopped at {error}; please report it")
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL (\S{1,100})", str(error))
-        fail("unsafe_format", f"asks for {named[1]}" if named else "is damaged, or holds more than tensors")
+        fail(
+            "unsafe_format",
+            f"asks for {named[1]}, which is no tensor; it was not called"
+            if named
+            else "is damaged, or holds more than tensors",
+        )
     except MemoryError:
         fail("too_large", "does not fit in memory")
     except Exception as error:

@@ -152,4 +152,4 @@ class Unpickled(Checkpoint):
             outcome, reason = Outcome.FAILED, f"the process that unpickles it ended with {status}"
         if outcome not in SAID:
             outcome = Outcome.FAILED
-        return Refusal(outcome, f"{self.place}: {file} {reason}; nothing of it was run")
+        return Refusal(outcome, f"{self.place}: {file} {reason}")
