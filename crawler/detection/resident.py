@@ -5,7 +5,7 @@ Every stored tensor is read once. Compute is float32. Knows nothing of what is c
 
 import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from ..checkpoint.header import TensorInfo
 from ..refusal import corrupt
 from .ahead import Ahead
 from .memory import trim
+from .rows import float_dtype, in_rows, looking_up, read_rows
 
 COMPUTE = torch.float32
 SMALL = 1 << 20
@@ -32,10 +33,10 @@ class Weights:
         self.checkpoint = checkpoint
         self.device = device
         self._ahead = Ahead(checkpoint.source, pinned=torch.device(device).type == "cuda")
-        self._kept: dict[str, Tensor] = {}
-        """Stored tensors that are needed twice (tied embeddings), in their stored dtype."""
         _say_device(skeleton.model, device)
-        self._shared = frozenset(n for s in skeleton.tied.values() for n in skeleton.placements[s].names)
+        self._shared = frozenset(n for t in skeleton.tied.values() for n in skeleton.placements[t].names)
+        self._kept: dict[str, Tensor] = {}
+        """A small vocabulary that is also the head, as stored: it is read once. Of a large one a few rows are."""
         self._pool: dict[int, list[Tensor]] = {}
         """float32 memory of the last layer, by number of elements: fresh pages cost more than the arithmetic."""
 
@@ -65,26 +66,43 @@ class Weights:
         trim()
 
     @contextmanager
-    def outside(self, *, embed: bool = False) -> Iterator[None]:
+    def outside(self, ids: Tensor | None = None) -> Iterator[None]:
         """Modules outside the layers load themselves when first called; large ones are dropped at the end.
 
-        `embed`: the input embedding at once; some models ask on which device it is before they call it.
+        `ids`: the only token ids that are looked up. Of the embedding just their rows are then read, at once: some
+        models ask on which device it is before they call it.
         """
         placements, tied = self.skeleton.outside(), self.skeleton.tied
-        handles = []
-        for path, module in self.skeleton.model.named_modules():
-            own = [f"{path}.{n}" if path else n for n, _ in module.named_parameters(recurse=False)]
-            needed = [n for n in own if n in placements or n in tied]
-            if needed:
-                handles.append(module.register_forward_pre_hook(self._loader(needed)))
-            if needed and embed and module is self.skeleton.model.get_input_embeddings():
-                self._loader(needed)()
-        try:
+        with ExitStack() as stack:
+            for path, module in self.skeleton.model.named_modules():
+                own = [f"{path}.{n}" if path else n for n, _ in module.named_parameters(recurse=False)]
+                needed = [n for n in own if n in placements or n in tied]
+                if ids is not None and module is self.skeleton.model.get_input_embeddings():
+                    stack.enter_context(self._looking_up(needed, module, ids))
+                elif needed:
+                    stack.callback(module.register_forward_pre_hook(self._loader(needed)).remove)
+            stack.callback(self._drop, [*placements, *tied])
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
-            self._empty([n for n in placements if self._parameter(n).numel() > SMALL] + list(tied))
+
+    def _drop(self, names: list[str]) -> None:
+        self._empty([n for n in names if self._parameter(n).numel() > SMALL or n in self.skeleton.tied])
+
+    @contextmanager
+    def _looking_up(self, names: list[str], module: nn.Module, ids: Tensor) -> Iterator[None]:
+        """The embedding with these token ids alone, if they are few and it lies in the file row by row; else whole."""
+        placement = self.skeleton.outside().get(names[0]) if len(names) == 1 else None
+        known = torch.unique(ids)
+        if placement is None or not in_rows(placement, module, len(known)):
+            self._loader(names)()
+            yield
+            return
+        [info] = [i for _, i in placement.sources]
+        rows = read_rows(self.checkpoint, info, known).to(self.device, COMPUTE)
+        self._check_finite(info, rows)
+        self._set(names[0], nn.Parameter(rows, requires_grad=False))
+        with looking_up(module, known.to(self.device)):
+            yield
+        self._set(names[0], nn.Parameter(torch.empty(info.shape, device="meta"), requires_grad=False))
 
     def _loader(self, names: list[str]):  # type: ignore[no-untyped-def]
         def load(*_: object) -> None:
@@ -112,33 +130,25 @@ class Weights:
         names = [n for p in self.skeleton.of_layer(number) for n in p.names]
         return [n for n in names if n not in self._kept]
 
-    def _load(self, names: list[str], *, keep: bool) -> dict[str, Tensor]:
-        """Stored tensors in float32 by disk name; `keep`: remember those that are shared in their stored dtype."""
-        shared = self._shared if keep else frozenset()
+    def _load(self, names: list[str], *, keep: bool = False) -> dict[str, Tensor]:
+        """Stored tensors in float32 by disk name; `keep`: remember those that are shared, as stored."""
         loaded = {n: self._kept[n].to(self.device, COMPUTE) for n in names if n in self._kept}
         for info, at, data in self.checkpoint.read([n for n in names if n not in loaded], self._ahead.read):
-            stored = torch.frombuffer(data, dtype=self._dtype(info)) if len(data) else torch.empty(0)
+            stored = torch.frombuffer(data, dtype=float_dtype(self.checkpoint, info)) if len(data) else torch.empty(0)
             if info.name not in loaded:
                 loaded[info.name] = self._take(info)
-                if info.name in shared:
-                    self._kept[info.name] = torch.empty(info.shape, dtype=self._dtype(info))
             first = at * 8 // info.bits
             part = slice(first, first + stored.numel())
             self._check_finite(info, loaded[info.name].view(-1)[part].copy_(stored))
-            if info.name in shared:
-                self._kept[info.name].view(-1)[part].copy_(stored)
+            if keep and info.name in self._shared:
+                whole = self._kept.setdefault(info.name, torch.empty(info.shape, dtype=stored.dtype))
+                whole.view(-1)[part].copy_(stored)
         return loaded
 
     def _check_finite(self, info: TensorInfo, values: Tensor) -> None:
         """Refuse a tensor that holds NaN or infinity. A sum is 30 times cheaper than asking each element."""
         if not bool(values.sum().isfinite()) and not bool(values.isfinite().all()):
             raise corrupt(f"{self.checkpoint.place}: {info.name} holds NaN or infinity: the weights are damaged")
-
-    def _dtype(self, info: TensorInfo) -> torch.dtype:
-        dtype = getattr(torch, info.dtype) if info.dtype else None
-        if dtype is None or not dtype.is_floating_point:
-            raise corrupt(f"{self.checkpoint.place}: {info.name} is {info.dtype or 'packed'}, not a float weight")
-        return dtype  # type: ignore[no-any-return]
 
     def _take(self, info: TensorInfo) -> Tensor:
         """An uninitialised float32 tensor, from the pool if there is one of that size."""

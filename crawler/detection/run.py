@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from ...schema.errors import UsageError
@@ -120,7 +121,7 @@ def _prepare(skeleton: Skeleton, weights: Weights, tokens: Tokens, options: Opti
     corpora = ([read_corpus(Path(t)) for t in options.texts] or shipped_corpora()) if options.effects else []
     windows = [tokens.windows(corpus, options.windows, min(options.window, longest)) for corpus in corpora]
     _check_vocabulary(skeleton, [watched, *windows], weights.checkpoint.place)
-    with weights.outside(embed=True):
+    with weights.outside(torch.cat([ids.flatten() for ids in (watched, *windows)])):
         batch = _capture(skeleton, watched, options)
         texts = [(t, _capture(skeleton, w, options)) for t, w in zip(corpora, windows, strict=True)]
         ablator = _ablator(skeleton, [b for _, b in texts], options) if options.effects else None
