@@ -12,7 +12,6 @@ from torch import Tensor
 from ...schema.types import Role
 from . import constants as c
 
-
 SLACK = 1.01
 """What float32 sums of squares may be off by: less than 65,536 roundings of 2**-24 each."""
 TINY = 1e-30
