@@ -8,12 +8,12 @@ JOBS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup demo test lint types unit wheel bench schema launch clean
+.PHONY: help setup demo test lint types unit wheel bench bench-large schema launch clean
 
 help:
 	@echo "make demo    a loopback Hub, a crawl, an index, three look-ups"
 	@echo "make test    lint, types, the whole test suite, the wheel"
-	@echo "make bench   figures of the README, side by side in one run"
+	@echo "make bench   figures of the README, side by side in one run; make bench-large: 7 B and 70 B parameters"
 	@echo "make schema  write schema/record.schema.json; make launch  write index/records from index/published"
 
 setup: $(VENV)/.ready
@@ -47,6 +47,9 @@ wheel: setup
 
 bench: setup
 	@$(BIN)/python -m tests.bench
+
+bench-large: setup
+	@$(BIN)/python -m tests.bench --large
 
 schema: setup
 	$(BIN)/python -m swindex.schema > schema/.new.json && mv schema/.new.json schema/record.schema.json

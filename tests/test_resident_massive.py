@@ -1,4 +1,4 @@
-"""The massive channels and the events of a layer are those of the definition, which looks at all in float64."""
+"""Massive channels and events of a layer are those of the definition, which looks at every number in float64."""
 
 from __future__ import annotations
 
@@ -40,10 +40,8 @@ def residuals(draw: st.DrawFn) -> Tensor:
     if draw(st.booleans()):
         noise = noise / torch.randn(tokens, width, generator=generator).abs().clamp_min(1e-3)
     for _ in range(draw(st.integers(0, 20))):
-        height = draw(st.floats(0.5, 3.0)) * width**0.5
-        noise[draw(st.integers(0, tokens - 1)), draw(st.integers(0, width - 1))] = height * draw(
-            st.sampled_from([1, -1])
-        )
+        height = draw(st.floats(0.5, 3.0)) * width**0.5 * draw(st.sampled_from([1, -1]))
+        noise[draw(st.integers(0, tokens - 1)), draw(st.integers(0, width - 1))] = height
     return noise * draw(st.sampled_from([1e-25, 1e-16, 1e-3, 1.0, 1e4, 1e18, 1e20]))
 
 

@@ -1,35 +1,57 @@
-"""`make bench`: the figures of the README, each a ratio measured side by side in one run on this machine."""
+"""`make bench`: the figures of the README, each measured side by side with the usual way in one run on this machine.
+
+`make bench-large` (--large): 7 billion parameters from disk, 70 billion from a Hub that makes them up as it sends them.
+"""
 
 import argparse
-import json
-import os
 import platform
+import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench.generate import generate
-from tests.bench.processes import Timed, in_turn
+from tests.bench.processes import MB, Timed, in_turn
+from tests.bench.report import Report, machine
+from tests.bench.serve import serving
+from tests.bench.shapes import SHAPES, Shape
 
 SWINDEX = str(Path(sys.executable).parent / "swindex")
+TEXT = Path(__file__).parents[2] / "crawler" / "texts" / "wikitext2.txt"
+RESERVE = 500.0
+"""MB that a scan may take beside two layers in float32 and its streams."""
+TIMES = ("", "wall s", "after imports s", "peak MB")
+PROMPT = 2 * 64
+"""Tokens watched."""
 
 
-def main() -> None:
-    """Run the benchmarks and print them."""
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--runs", type=int, default=3, help="counted runs of each command")
-    parser.add_argument("--checkpoint", type=Path, help="where to keep the generated checkpoint (2.2 GB)")
-    arguments = parser.parse_args()
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; medians\n")
-    lookup(7 * arguments.runs)
-    with tempfile.TemporaryDirectory(prefix="swindex-bench-") as name:
-        folder = arguments.checkpoint or Path(name) / "llama-1.1b"
-        if not (folder / "model.safetensors").exists():
-            generate(folder)
-        scan(folder, arguments.runs)
+class Bench:
+    """The benchmarks, and where their checkpoints are."""
+
+    def __init__(self, folder: Path, runs: int, report: Report) -> None:
+        self.folder, self.runs, self.report = folder, runs, report
+
+    def made(self, name: str) -> Path:
+        """The generated checkpoint, written if it is not there."""
+        return generate(SHAPES[name], self.folder / name)
+
+    def scan(self, title: str, target: str, *options: str, environment: dict[str, str] | None = None) -> Timed:
+        """A scan of a folder or a model."""
+        record = self.folder / f"record-{abs(hash((title, target)))}.json"
+        command = [SWINDEX, "scan", target, "--json", *options, "--out", str(record)]
+        return Timed(title, command, record, environment or {})
+
+    def usual(self, title: str, name: str, *arguments: str) -> Timed:
+        """The usual way on a folder."""
+        return Timed(title, [sys.executable, "-m", "tests.bench.usual", str(self.folder / name), *arguments])
+
+    def show(self, title: str, rows: list[Timed]) -> None:
+        """A table of processes."""
+        self.report.table(title, TIMES, [(t.name, t.wall, t.inside, t.memory) for t in rows])
 
 
-def lookup(runs: int) -> None:
+def lookup(bench: Bench) -> None:
     """Cold start of a look-up against that of Python itself."""
     rows = in_turn(
         [
@@ -38,45 +60,191 @@ def lookup(runs: int) -> None:
             Timed("swindex lookup mistralai/Mistral-7B-v0.1", [SWINDEX, "lookup", "mistralai/Mistral-7B-v0.1"]),
             Timed("swindex lookup ... --json", [SWINDEX, "lookup", "mistralai/Mistral-7B-v0.1", "--json"]),
         ],
-        runs,
+        7 * bench.runs,
     )
-    print(f"Cold start, {runs} fresh processes each")
-    for timed in rows:
-        print(f"  {timed.name:44} {timed.wall * 1e3:7.1f} ms   x{timed.wall / rows[0].wall:.2f}")
+    columns = ("", "ms", "times Python")
+    bench.report.table(
+        f"Cold start, {7 * bench.runs} fresh processes each",
+        columns,
+        [(t.name, 1e3 * t.wall, t.wall / rows[0].wall) for t in rows],
+    )
+    bench.report.keep("lookup", rows=[t.as_json() for t in rows])
 
 
-def scan(folder: Path, runs: int) -> None:
-    """A scan of 1.1 billion parameters against loading the whole model."""
-    size = (folder / "model.safetensors").stat().st_size
-    usual = [sys.executable, "-m", "tests.bench.usual", str(folder)]
-    detect = [SWINDEX, "scan", str(folder), "--json", "--no-effects", "--out", str(folder / "detect.json")]
+def detection(bench: Bench) -> None:
+    """Detection alone on 1.1 billion parameters against loading the whole model."""
+    name = "llama-1.1b"
     rows = in_turn(
         [
-            Timed("usual way, bfloat16, the paper's prompt", [*usual, "bfloat16", "paper"]),
-            Timed("usual way, bfloat16, the same sequences", [*usual, "bfloat16", "same"]),
-            Timed("usual way, float32, the same sequences", [*usual, "float32", "same"]),
-            Timed("swindex scan --no-effects (float32)", detect),
+            bench.scan("swindex scan --no-effects (float32)", str(bench.made(name)), "--no-effects"),
+            bench.usual("usual way, float32, the same sequences", name, "float32", "same"),
+            bench.usual("usual way, bfloat16, the same sequences", name, "bfloat16", "same"),
+            bench.usual("usual way, bfloat16, the paper's prompt", name, "bfloat16", "paper"),
+            Timed("importing torch and transformers' Llama alone", [sys.executable, "-c", IMPORTS]),
         ],
-        runs,
+        bench.runs,
     )
-    full = [SWINDEX, "scan", str(folder), "--json", "--out", str(folder / "full.json")]
-    rows += in_turn([Timed("swindex scan, with the causal test", full)], 1)
-    print(f"\nScan of a generated Llama, {size / 1e9:.2f} GB in bfloat16, {runs} runs each (the causal test: 1)")
-    for timed in rows:
-        print(f"  {timed.name:44} {timed.wall:7.1f} s  {timed.memory:7.0f} MB  {_reads(timed, folder, size)}")
-    print(f"  peak memory against the usual way: x{rows[3].memory / rows[0].memory:.2f} detection alone, "
-          f"x{rows[4].memory / rows[0].memory:.2f} with the causal test")  # fmt: skip
-    print(f"  wall time of detection alone: x{rows[3].wall / rows[0].wall:.2f} of bfloat16 on the paper's prompt, "
-          f"x{rows[3].wall / rows[1].wall:.2f} of bfloat16 and x{rows[3].wall / rows[2].wall:.2f} of float32 on the "
-          "same sequences")  # fmt: skip
+    ours, full, half, _, imports = rows
+    report = bench.report
+    bench.show(f"Detection alone, 1.1 B parameters, {bench.runs} runs each", rows)
+    targets = [
+        report.target("wall time against the usual way in float32", ours.wall / full.wall, 0.6),
+        report.target("the same after imports", ours.inside / full.inside, 0.6),
+        report.target("wall time against the usual way in bfloat16", ours.wall / half.wall, 0.6),
+        report.target("the same after imports", ours.inside / half.inside, 0.6),
+        *costs(report, ours, SHAPES[name]),
+    ]
+    report.say(f"the imports alone are x{imports.wall / half.wall:.2f} of the usual way in bfloat16")
+    report.keep("detection", rows=[t.as_json() for t in rows], targets=targets)
 
 
-def _reads(timed: Timed, folder: Path, size: int) -> str:
-    if "swindex" not in timed.name:
-        return "maps the whole file"
-    name = "detect.json" if "--no-effects" in timed.name else "full.json"
-    cost = json.loads((folder / name).read_text())["scans"][-1]["cost"]
-    return f"{cost['bytes_read'] / size:.3f} reads"
+IMPORTS = "import torch; from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM"
+
+
+def costs(report: Report, ours: Timed, shape: Shape) -> list[dict[str, object]]:
+    """Bytes read and peak memory of a scan against what they may be."""
+    cost = ours.scan["scans"][-1]["cost"]
+    most = limit(ours, shape)
+    return [
+        report.target("bytes read against the checkpoint", cost["bytes_read"] / cost["bytes_checkpoint"], 1.01),
+        report.target(f"peak memory, MB ({shape.name})", ours.memory, most),
+    ]
+
+
+def limit(ours: Timed, shape: Shape) -> float:
+    """Two layers in float32, the streams and the reserve, MB."""
+    scan, effects = ours.scan["scans"][-1], ours.scan["effects"]
+    tokens = PROMPT * (scan["rounds"] + 1)
+    for corpus in {e["corpus"]["name"]: e["corpus"] for e in effects}.values():
+        tokens += corpus["windows"] * corpus["window"] * evaluations(ours)
+    return (2 * shape.layer * 4 + tokens * shape.width * 4) / MB + RESERVE
+
+
+def evaluations(ours: Timed) -> int:
+    """Models evaluated on each text: the unmodified one, each set, each control."""
+    effects = ours.scan["effects"]
+    controls = [w for e in effects if e["control"] for w in e["control"]["weights"]]
+    sets = {tuple(e["weights"]) for e in effects}
+    return 1 + len(sets) + len({(w["layer"], w["expert"], w["row"], w["col"]) for w in controls})
+
+
+def effects(bench: Bench) -> None:
+    """Detection and effects on 8 windows of 512 tokens against as many plain evaluations of the whole model."""
+    name = "llama-1.1b"
+    sizes = ("--windows", "8", "--window", "512", "--text", str(TEXT))
+    ours = bench.scan("swindex scan, 8 windows of 512 tokens", str(bench.made(name)), *sizes)
+    ours.run()
+    sets = evaluations(ours)
+    plain = bench.usual(
+        f"usual way, float32, {sets} x 8 evaluations", name, "float32", "evaluate", str(sets), "8", "512", str(TEXT)
+    )
+    plain.run()
+    bench.show(f"Detection and effects, 1.1 B parameters, {sets} models on 8 windows, one run each", [ours, plain])
+    targets = [
+        bench.report.target("wall time against as many plain evaluations", ours.wall / plain.wall, 1.2),
+        bench.report.target("the same after imports", ours.inside / plain.inside, 1.2),
+        *costs(bench.report, ours, SHAPES[name]),
+    ]
+    bench.report.keep("effects", evaluations=sets, rows=[ours.as_json(), plain.as_json()], targets=targets)
+
+
+def hub(bench: Bench) -> None:
+    """From a loopback Hub, which shares this machine's cores, against from local disk."""
+    name = "llama-1.1b"
+    with serving(name) as environment:
+        rows = in_turn(
+            [
+                bench.scan("from disk", str(bench.made(name)), "--no-effects"),
+                bench.scan("from the loopback Hub", f"bench/{name}", "--no-effects", environment=environment),
+            ],
+            bench.runs,
+        )
+    here, there = rows
+    bench.show(f"Detection alone from disk and from the Hub, 1.1 B parameters, {bench.runs} runs each", rows)
+    targets = [
+        bench.report.target("wall time against from disk", there.wall / here.wall, 1.3),
+        *costs(bench.report, there, SHAPES[name]),
+    ]
+    bench.report.keep("hub", rows=[t.as_json() for t in rows], targets=targets)
+
+
+def sizes(bench: Bench, names: tuple[str, ...] = ("llama-0.1b", "llama-0.35b", "llama-1.1b")) -> None:
+    """Cost of detection against size."""
+    rows = in_turn([bench.scan(n, str(bench.made(n)), "--no-effects") for n in names], bench.runs, warm=len(names) < 4)
+    report, shapes = bench.report, [SHAPES[n] for n in names]
+    columns = ("Detection alone", "B parameters", *TIMES[1:], "limit MB", "s after imports per B")
+    billions = [s.parameters / 1e9 for s in shapes]
+    report.table(
+        f"Cost against size, {bench.runs} runs each",
+        columns,
+        [
+            (t.name, b, t.wall, t.inside, t.memory, limit(t, s), t.inside / b)
+            for t, s, b in zip(rows, shapes, billions, strict=True)
+        ],
+    )
+    targets = [
+        report.target(
+            f"growth of time from {a.name} to {b.name} against that of parameters",
+            (b.inside / a.inside) / (bs.parameters / as_.parameters),
+            1.0,
+        )
+        for a, b, as_, bs in zip(rows, rows[1:], shapes, shapes[1:], strict=False)
+    ]
+    targets += [each for t, s in zip(rows, shapes, strict=True) for each in costs(report, t, s)]
+    kept = [{**t.as_json(), "billions": round(b, 4)} for t, b in zip(rows, billions, strict=True)]
+    report.keep("sizes", rows=kept, targets=targets)
+
+
+def large(bench: Bench) -> None:
+    """The table of sizes up to 7 billion parameters, and the usual way on the largest."""
+    name = "llama-7b"
+    sizes(bench, ("llama-0.1b", "llama-0.35b", "llama-1.1b", name))
+    usual = bench.usual("usual way, bfloat16, the same sequences", name, "bfloat16", "same")
+    in_turn([usual], 1, warm=False)
+    bench.show("7 B parameters, whole in memory, once", [usual])
+    bench.report.keep("large", rows=[usual.as_json()])
+    shutil.rmtree(bench.folder / name)
+
+
+def huge(bench: Bench) -> None:
+    """70 billion parameters from the loopback Hub, layer by layer; nothing of them is on disk."""
+    name = "llama-70b"
+    with serving(name) as environment:
+        ours = bench.scan("swindex scan --no-effects", f"bench/{name}", "--no-effects", environment=environment)
+        ours.run()
+    bench.show("Detection alone, 70 B parameters streamed by the loopback Hub, once", [ours])
+    rate = ours.scan["scans"][-1]["cost"]["bytes_read"] / 1e9 / ours.inside
+    bench.report.say(f"{rate:.2f} GB/s of weights read, converted and multiplied; outcome {outcome(ours)}")
+    bench.report.keep("huge", rows=[ours.as_json()], targets=costs(bench.report, ours, SHAPES[name]))
+
+
+def outcome(ours: Timed) -> str:
+    """What a scan says."""
+    return f"{ours.scan['scans'][-1]['outcome']}, {[w['id'] for w in ours.scan['super_weights']]}"
+
+
+DEFAULT: tuple[Callable[[Bench], None], ...] = (lookup, detection, hub, sizes, effects)
+LARGE: tuple[Callable[[Bench], None], ...] = (large, huge)
+
+
+def main() -> None:
+    """Run the benchmarks, print them, and keep their figures in tests/bench/results."""
+    names = {f.__name__: f for f in (*DEFAULT, *LARGE)}
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--runs", type=int, default=3, help="counted runs of each command")
+    parser.add_argument("--large", action="store_true", help="7 B from disk (13.5 GB are written), 70 B from a Hub")
+    parser.add_argument("--only", choices=list(names), action="append", help="just this; may be repeated")
+    parser.add_argument("--folder", type=Path, help="where to keep generated checkpoints (3.2 GB, large: 17 GB)")
+    arguments = parser.parse_args()
+    chosen = [names[n] for n in arguments.only] if arguments.only else LARGE if arguments.large else DEFAULT
+    name = "-".join(["bench", *(arguments.only or (["large"] if arguments.large else []))])
+    facts = machine()
+    print(f"{facts['processor']}, {facts['cores']} cores, {facts['memory_gb']} GB, Python {platform.python_version()}; "
+          "medians")  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="swindex-bench-") as temporary:
+        bench = Bench(arguments.folder or Path(temporary), arguments.runs, Report(name))
+        for each in chosen:
+            each(bench)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
-"""Time whole processes in turn: wall seconds and peak resident memory as the operating system accounts them."""
+"""Time whole processes in turn: wall seconds and peak resident memory as the operating system accounts them, and the
+seconds that a process says it took after its imports."""
 
+import json
 import os
 import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 MB = 1e6
 
@@ -16,7 +20,11 @@ class Timed:
 
     name: str
     command: Sequence[str]
+    record: Path | None = None
+    """Where a scan writes its record."""
+    environment: dict[str, str] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
+    inside_seconds: list[float] = field(default_factory=list)
     peak_mb: list[float] = field(default_factory=list)
     output: str = ""
 
@@ -26,19 +34,46 @@ class Timed:
         return median(self.seconds)
 
     @property
+    def inside(self) -> float:
+        """Median seconds after imports."""
+        return median(self.inside_seconds)
+
+    @property
     def memory(self) -> float:
         """Median peak resident memory, MB."""
         return median(self.peak_mb)
 
+    @property
+    def scan(self) -> dict[str, Any]:
+        """The record that the last run wrote."""
+        assert self.record is not None
+        found: dict[str, Any] = json.loads(self.record.read_text())
+        return found
 
-def in_turn(commands: list[Timed], runs: int, environment: dict[str, str] | None = None) -> list[Timed]:
-    """Run the commands one after the other, `runs` times round, after one round that is not counted."""
-    for turn in range(runs + 1):
+    def run(self, *, count: bool = True) -> None:
+        """Run it once."""
+        seconds, peak, self.output = _run(self.command, {**os.environ, **self.environment})
+        if count:
+            self.seconds.append(seconds)
+            self.peak_mb.append(peak)
+            self.inside_seconds.append(self._inside())
+
+    def _inside(self) -> float:
+        if self.record is not None:
+            return float(self.scan["scans"][-1]["cost"]["seconds"])
+        return float(json.loads(self.output)["seconds"]) if self.output.startswith('{"seconds"') else 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        runs = {"wall_s": self.seconds, "after_imports_s": self.inside_seconds, "peak_mb": self.peak_mb}
+        return {"name": self.name, **{k: [round(x, 4) for x in v] for k, v in runs.items()}}
+
+
+def in_turn(commands: list[Timed], runs: int, *, warm: bool = True) -> list[Timed]:
+    """Run the commands one after the other, `runs` times round, after one round that is not counted if `warm`."""
+    for turn in range(runs + warm):
         for timed in commands:
-            seconds, peak, timed.output = _run(timed.command, {**os.environ, **(environment or {})})
-            if turn:
-                timed.seconds.append(seconds)
-                timed.peak_mb.append(peak)
+            timed.run(count=turn >= warm)
     return commands
 
 

@@ -1,27 +1,50 @@
 """The usual way to look for super weights, for comparison: load the whole model, hook every down projection, one
-forward pass, print the largest input and output of each. `python -m tests.bench.usual FOLDER DTYPE paper|same`."""
+forward pass, print the largest input and output of each. `python -m tests.bench.usual FOLDER DTYPE paper|same`.
 
+Or the usual way to measure effects, `python -m tests.bench.usual FOLDER DTYPE evaluate SETS WINDOWS WINDOW TEXT`: that,
+and then for each set and window the whole model once, and the mean loss. Prints seconds after its imports, as JSON."""
+
+import json
 import sys
+import time
+from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 from transformers.utils import logging
 
 PAPER_PROMPT = "Apple Inc. is a worldwide tech company."
 
 
-def main(folder: str, dtype: str, prompt: str) -> None:
+def main(folder: str, dtype: str, what: str, *sizes: str) -> None:
     """Run it; `same` watches the sequences that swindex watches, `paper` the prompt of the authors' code."""
+    assert LlamaForCausalLM  # imported before the clock starts
+    started = time.perf_counter()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
     peaks: dict[int, tuple[float, float]] = {}
-    for number, layer in enumerate(model.model.layers):
-        layer.mlp.down_proj.register_forward_hook(_keep(peaks, number))
+    handles = [n.mlp.down_proj.register_forward_hook(_keep(peaks, at)) for at, n in enumerate(model.model.layers)]
     with torch.no_grad():
-        model(input_ids=_ids(tokenizer, prompt))
-    print(max((after, number) for number, (_, after) in peaks.items()))
+        model(input_ids=_ids(tokenizer, what))
+    for handle in handles:
+        handle.remove()
+    losses = _evaluate(model, tokenizer, *sizes) if sizes else []
+    found = max((after, number) for number, (_, after) in peaks.items())
+    print(json.dumps({"seconds": time.perf_counter() - started, "found": found, "evaluations": len(losses)}))
+
+
+def _evaluate(model, tokenizer, sets: str, windows: str, window: str, text: str) -> list[float]:  # type: ignore[no-untyped-def]
+    from swindex.crawler.detection.corpora import Tokens, read_corpus
+
+    ids = Tokens(tokenizer, tokenizer.bos_token_id).windows(read_corpus(Path(text)), int(windows), int(window))
+    losses = []
+    with torch.no_grad():
+        for row in [row for _ in range(int(sets)) for row in ids]:
+            logits = model(input_ids=row[None]).logits[0, :-1].float()
+            losses.append(float(torch.nn.functional.cross_entropy(logits, row[1:])))
+    return losses
 
 
 def _keep(peaks: dict[int, tuple[float, float]], number: int):  # type: ignore[no-untyped-def]
@@ -31,8 +54,8 @@ def _keep(peaks: dict[int, tuple[float, float]], number: int):  # type: ignore[n
     return hook
 
 
-def _ids(tokenizer, prompt: str) -> torch.Tensor:  # type: ignore[no-untyped-def]
-    if prompt == "paper":
+def _ids(tokenizer, what: str) -> torch.Tensor:  # type: ignore[no-untyped-def]
+    if what == "paper":
         return torch.tensor([tokenizer(PAPER_PROMPT).input_ids])
     from swindex.crawler.detection.corpora import Tokens
 

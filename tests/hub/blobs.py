@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 PIECE = 1 << 18
 """Bytes read, hashed and sent at a time."""
@@ -42,20 +43,39 @@ LFS_SIZE = 10 * 1024 * 1024
 """Files of this size (bytes) and above are large files whatever their ending."""
 
 
+class Content(Protocol):
+    """Bytes that are made when they are asked for; as large as you like."""
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+
+    @property
+    def sha256(self) -> str:
+        """What the Hub calls their digest."""
+
+    def pieces(self, start: int, stop: int) -> Iterator[memoryview]:
+        """Yield the bytes from start up to stop."""
+
+
 @dataclass(frozen=True, eq=False)
 class Blob:
-    """Bytes that do not change, held in memory or in a file."""
+    """Bytes that do not change, held in memory, in a file, or nowhere."""
 
-    source: bytes | Path
+    source: bytes | Path | Content
 
     @cached_property
     def size(self) -> int:
         """Length in bytes."""
-        return len(self.source) if isinstance(self.source, bytes) else self.source.stat().st_size
+        if isinstance(self.source, bytes):
+            return len(self.source)
+        return self.source.stat().st_size if isinstance(self.source, Path) else self.source.size
 
     @cached_property
     def sha256(self) -> str:
         """Digest of the content, in hex."""
+        if not isinstance(self.source, bytes | Path):
+            return self.source.sha256
         digest = hashlib.sha256()
         for piece in self.pieces():
             digest.update(piece)
@@ -79,11 +99,14 @@ class Blob:
         """Return the bytes from start up to stop (all of them if None)."""
         return b"".join(self.pieces(start, stop))
 
-    def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes from start up to stop, at most PIECE at a time."""
+    def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[bytes | memoryview]:
+        """Yield the bytes from start up to stop, at most PIECE at a time (made ones in pieces of their own)."""
         stop = self.size if stop is None else min(stop, self.size)
         if isinstance(self.source, bytes):
             yield from (self.source[at : min(at + PIECE, stop)] for at in range(start, stop, PIECE))
+            return
+        if not isinstance(self.source, Path):
+            yield from self.source.pieces(start, stop)
             return
         with self.source.open("rb") as file:
             file.seek(start)

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from .app import build
-from .blobs import Blob
+from .blobs import Blob, Content
 from .faults import Fault
 from .log import Log
 from .repos import Repository, Tree, folder_tree
@@ -74,9 +74,9 @@ class Hub:
         return self.state.log
 
     def add(
-        self, repo_id: str, files: Mapping[str, bytes | str | Path], *, kind: str = "models", **meta: Any
+        self, repo_id: str, files: Mapping[str, bytes | str | Path | Content], *, kind: str = "models", **meta: Any
     ) -> Repository:
-        """Add a repository from content (bytes, text) or paths of files; see add_folder."""
+        """Add a repository from content (bytes, text, or made when asked for) or paths of files; see add_folder."""
         tree: Tree = {path: Blob(held.encode() if isinstance(held, str) else held) for path, held in files.items()}
         return self._add(kind, repo_id, tree, meta)
 
