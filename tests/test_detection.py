@@ -152,7 +152,7 @@ def test_only_the_tokens_with_most_written_are_looked_at() -> None:
     before, after = torch.ones(7, 64), torch.ones(7, 64)
     after[:, 3] = torch.tensor([100.0, 700.0, 300.0, 600.0, 200.0, 500.0, 400.0])
 
-    assert [e.token for e in changes(before, after)] == [1, 3, 5, 6]
+    assert [e.at for e in changes(before, after)] == [1, 3, 5, 6]
     assert c.TOKENS == 4
 
 

@@ -110,8 +110,8 @@ def test_the_events_of_a_layer_are_those_of_the_definition(data: st.DataObject) 
         after[token, channel] = data.draw(st.sampled_from([0.0, 31.0, 99.0, -207.0, 1000.0]))
     found = changes(before, after)
 
-    assert {(e.token, e.channel, e.role) for e in found} == events(before, after)
-    assert all(e == Change(e.token, e.channel, e.role, *_pair(before, after, e)) for e in found)
+    assert {(e.at, e.channel, e.role) for e in found} == events(before, after)
+    assert all(e == Change(e.at, e.channel, e.role, *_pair(before, after, e)) for e in found)
     heights = [abs(e.after - e.before) for e in found]
     assert heights == sorted(heights, reverse=True)
 
@@ -124,4 +124,4 @@ def test_of_many_tokens_those_where_most_was_written_are_named() -> None:
     before, after = torch.zeros(10, 64), torch.zeros(10, 64)
     after[:, 3] = torch.arange(10, 20, dtype=torch.float32)
 
-    assert [(e.token, e.channel) for e in changes(before, after)] == [(9, 3), (8, 3), (7, 3), (6, 3)]
+    assert [(e.at, e.channel) for e in changes(before, after)] == [(9, 3), (8, 3), (7, 3), (6, 3)]

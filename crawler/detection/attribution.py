@@ -56,12 +56,15 @@ class Explained:
     """What reached the channel (N,) through the down projections; None when the MLP did not do it."""
 
 
-def explain(changes: list[Change], sites: list[Site], rerun: Callable[[], Tensor], after: Tensor) -> list[Explained]:
+def explain(
+    changes: list[Change], sites: list[Site], rerun: Callable[[], Tensor], after: Tensor, copies: int = 1
+) -> list[Explained]:
     """Explain each change of a layer. `rerun` gives the residual (N, D) after the layer as it now stands; `after`
-    is the one after the unchanged layer. The sites must have watched the layer's forward."""
+    is the one after the unchanged layer. The sites must have watched the layer's forward. `copies`: residual vectors
+    of one token, which stand side by side."""
     rows = sorted({e.channel for e in changes})
     written = {(s, j): _written(site, j, rerun, after) for s, site in enumerate(sites) for j in rows}
-    return [_explain(change, sites, written) for change in changes]
+    return [_explain(change, sites, written, copies) for change in changes]
 
 
 @dataclass(frozen=True)
@@ -81,21 +84,21 @@ def _written(site: Site, row: int, rerun: Callable[[], Tensor], after: Tensor) -
         return _Written(weights, (after - rerun())[:, row])
 
 
-def _explain(change: Change, sites: list[Site], written: dict[tuple[int, int], _Written]) -> Explained:
+def _explain(change: Change, sites: list[Site], written: dict[tuple[int, int], _Written], copies: int) -> Explained:
     total = change.after - change.before
     here = [written[s, change.channel] for s in range(len(sites))]
-    through = [float(w.weights[change.token]) for w in here]
-    write, bias = sum(through), sum(float(w.bias[change.token]) for w in here)
+    through = [float(w.weights[change.at]) for w in here]
+    write, bias = sum(through), sum(float(w.bias[change.at]) for w in here)
     if write * total <= 0 or abs(write) < 0.5 * abs(total):
         return Explained(change, "bias" if bias * total > 0.5 * total**2 else "attention", "none", None, None, ())
-    parts = [_products(n, site, change, through[n]) for n, site in enumerate(sites)]
+    parts = [_products(n, site, change.at // copies, change.channel, through[n]) for n, site in enumerate(sites)]
     found = _spread(change, torch.cat([p for p, _ in parts]), [n for _, names in parts for n in names], write)
     return replace(found, written=torch.stack([w.weights for w in here]).sum(0))
 
 
-def _products(number: int, site: Site, change: Change, through: float) -> tuple[Tensor, list[Named]]:
-    """All products of a site at the change, in residual units, and what is needed to name them."""
-    reached = site.reached(change.token, change.channel)
+def _products(number: int, site: Site, token: int, row: int, through: float) -> tuple[Tensor, list[Named]]:
+    """All products of a site at a token and row, in residual units, and what is needed to name them."""
+    reached = site.reached(token, row)
     raw = torch.cat([r.products for r in reached]) if reached else torch.zeros(0, dtype=torch.float64)
     whole = float(raw.sum())
     return raw * (through / whole if whole else 0.0), [Named(number, r.expert, r.x, r.y) for r in reached]

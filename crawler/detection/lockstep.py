@@ -20,7 +20,10 @@ from ..refusal import unsupported
 
 @dataclass
 class Batch:
-    """Sequences of equal length: token ids (B, T), first residual (B, T, D), and each layer's call."""
+    """Sequences of equal length: token ids (B, T), first residual (B, T, D), and each layer's call.
+
+    Some models keep S residuals for each token (hyper-connections, alternating updates): theirs is (B, T, S, D) here.
+    """
 
     ids: Tensor
     residual: Tensor | None = None
@@ -29,6 +32,17 @@ class Batch:
     tuple_output: bool = False
     by_ids: bool = False
     """Whether the model cannot be called without token ids (Gemma 4 looks up more than one embedding)."""
+
+    copies_first: bool = False
+    """Whether the model has its S residuals as (S, B, T, D)."""
+
+    def inner(self, hidden: Tensor) -> Tensor:
+        """A residual of the model in our order of axes."""
+        return hidden.movedim(0, 2).contiguous() if self.copies_first else hidden
+
+    def outer(self, residual: Tensor) -> Tensor:
+        """A residual of ours in the model's."""
+        return residual.movedim(2, 0) if self.copies_first else residual
 
     @property
     def first(self) -> Tensor:
@@ -56,13 +70,20 @@ class _Keeper:
     def _check(self, hidden: Any) -> None:
         """Raise unless this is the residual that the layer before handed on."""
         if self.batch.residual is None:
-            if not isinstance(hidden, Tensor) or hidden.shape[:-1] != self.batch.ids.shape:
-                raise unsupported(f"{self.name}: its residual is not one vector per token")
-            self.batch.residual = hidden
-        elif not isinstance(hidden, Tensor) or hidden.shape != self.batch.residual.shape:
+            self._first(hidden)
+        elif not isinstance(hidden, Tensor) or hidden.shape != self.batch.outer(self.batch.residual).shape:
             raise _WrongOutput
-        elif not torch.equal(hidden, self.batch.residual):
+        elif not torch.equal(hidden, self.batch.outer(self.batch.residual)):
             raise unsupported(f"{self.name}: something between its layers changes the residual")
+
+    def _first(self, hidden: Any) -> None:
+        """Take the residual before the first layer."""
+        shape = tuple(hidden.shape) if isinstance(hidden, Tensor) else ()
+        tokens = tuple(self.batch.ids.shape)
+        if len(shape) not in (3, 4) or tokens not in (shape[:2], shape[1:3]):
+            raise unsupported(f"{self.name}: its residual is neither one vector per token nor some")
+        self.batch.copies_first = len(shape) == 4 and shape[:2] != tokens
+        self.batch.residual = self.batch.inner(hidden)
 
 
 class _Stop(Exception):
@@ -129,19 +150,21 @@ def advance(layer: nn.Module, number: int, batch: Batch, residual: Tensor) -> Te
         return residual
     args, kwargs = batch.calls[number]
     with torch.no_grad():
-        out = layer(residual, *args, **kwargs)
+        out = layer(batch.outer(residual), *args, **kwargs)
     after: Tensor = out[0] if isinstance(out, tuple | list) else out
-    return after
+    return batch.inner(after)
 
 
 def logits(model: PreTrainedModel, layers: nn.ModuleList, batch: Batch, residual: Tensor, keep: Tensor) -> Tensor:
     """The logits (B, len(keep), V) that a final residual (B, T, D) gives at the positions `keep`."""
-    out = (residual, None) if batch.tuple_output else residual
+    whole = batch.outer(residual)
+    out = (whole, None) if batch.tuple_output else whole
+    embedded = residual if residual.dim() == 3 else residual[:, :, 0]
     settings: dict[str, Any] = {"use_cache": False, "logits_to_keep": keep}
     with _set_aside(layers, lambda *_, **__: out), torch.no_grad():
         if not batch.by_ids:
             try:
-                made: Tensor = model(inputs_embeds=residual, **settings).logits
+                made: Tensor = model(inputs_embeds=embedded, **settings).logits
                 return made
             except (AttributeError, RuntimeError, TypeError, ValueError):
                 batch.by_ids = True

@@ -57,9 +57,9 @@ def kappa(residual: Tensor, channel: int) -> float:
 
 @dataclass(frozen=True)
 class Change:
-    """What a layer did to a massive channel at a token (flat position in B*T)."""
+    """What a layer did to a massive channel of one residual vector: row `at` of the (N, D) that were looked at."""
 
-    token: int
+    at: int
     channel: int
     role: Role
     before: float

@@ -4,7 +4,7 @@ Logits are made a few positions at a time, so a large vocabulary costs no memory
 in any logit makes the whole effect not finite: it is never "no effect".
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,7 @@ def measure(
     windows, length = batch.ids.shape
     sums = [_blank(len(stream), length - 1) for stream in streams]
     for window in range(windows):
-        one = Batch(batch.ids[window : window + 1], tuple_output=batch.tuple_output, by_ids=batch.by_ids)
+        one = replace(batch, ids=batch.ids[window : window + 1], residual=None, calls={})
         for start in range(0, length - 1, CHUNK):
             keep = torch.arange(start, min(start + CHUNK, length - 1), device=batch.ids.device)
             target = one.ids[0, keep + 1]

@@ -126,8 +126,13 @@ class Peeler:
         return after
 
     def _flat(self, residual: Tensor) -> Tensor:
-        """The watched tokens of a residual (B, T, D) as (N, D)."""
-        return residual.flatten(0, -2)[: self.watched]
+        """The residuals of the watched tokens as (N, D)."""
+        return residual.flatten(0, -2)[: self.watched and self.watched * self.copies]
+
+    @property
+    def copies(self) -> int:
+        """How many residuals a token has."""
+        return self.batch.first.shape[2] if self.batch.first.dim() == 4 else 1
 
     def _explain(
         self, stream: Stream, number: int, layer: nn.Module, sites: list[Site], found: list[Change], after: Tensor
@@ -137,12 +142,12 @@ class Peeler:
         def rerun() -> Tensor:
             return self._flat(advance(layer, number, self.batch, before))
 
-        for explained in explain(found, sites, rerun, self._flat(after)):
+        for explained in explain(found, sites, rerun, self._flat(after), self.copies):
             change = explained.change
             if stream.number == 0 and self.post_norm and explained.written is not None:
                 self._gain(number, layer, rerun, explained.written, change.channel)
             stood = before if change.role is Role.REMOVER else after
-            self.seen.append(Seen(number, stream.number, explained, stood.flatten(0, -2)[change.token].clone()))
+            self.seen.append(Seen(number, stream.number, explained, self._flat(stood)[change.at].clone()))
             for product in explained.members:
                 self._find(stream, number, sites, explained, product)
 
@@ -163,7 +168,7 @@ class Peeler:
             place=place,
             role=explained.change.role,
             round=stream.number,
-            token=explained.change.token,
+            token=explained.change.at // self.copies,
             activation_in=product.x,
             activation_out=product.y,
             share=product.share,

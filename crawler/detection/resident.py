@@ -37,6 +37,10 @@ class Weights:
         self._shared = frozenset(n for t in skeleton.tied.values() for n in skeleton.placements[t].names)
         self._kept: dict[str, Tensor] = {}
         """A small vocabulary that is also the head, as stored: it is read once. Of a large one a few rows are."""
+        self._tables = frozenset(
+            n for p in skeleton.placements.values() if not self._is_float(p.target) for n in p.names
+        )
+        """Stored tensors of whole numbers (which expert a token goes to): taken as they are."""
         self._pool: dict[int, list[Tensor]] = {}
         """float32 memory of the last layer, by number of elements: fresh pages cost more than the arithmetic."""
 
@@ -134,9 +138,11 @@ class Weights:
         """Stored tensors in float32 by disk name; `keep`: remember those that are shared, as stored."""
         loaded = {n: self._kept[n].to(self.device, COMPUTE) for n in names if n in self._kept}
         for info, at, data in self.checkpoint.read([n for n in names if n not in loaded], self._ahead.read):
-            stored = torch.frombuffer(data, dtype=float_dtype(self.checkpoint, info)) if len(data) else torch.empty(0)
+            table = info.name in self._tables
+            dtype = getattr(torch, info.dtype or "") if table else float_dtype(self.checkpoint, info)
+            stored = torch.frombuffer(data, dtype=dtype) if len(data) else torch.empty(0)
             if info.name not in loaded:
-                loaded[info.name] = self._take(info)
+                loaded[info.name] = torch.empty(info.shape, dtype=dtype) if table else self._take(info)
             first = at * 8 // info.bits
             part = slice(first, first + stored.numel())
             self._check_finite(info, loaded[info.name].view(-1)[part].copy_(stored))
@@ -158,9 +164,12 @@ class Weights:
     def _empty(self, names: list[str], *, pool: bool = False) -> None:
         for name in names:
             old = self._parameter(name)
-            if pool:
+            if pool and old.is_floating_point():
                 self._pool.setdefault(old.numel(), []).append(old.data.view(-1))
             self._set(name, nn.Parameter(torch.empty_like(old, device="meta"), requires_grad=False))
+
+    def _is_float(self, name: str) -> bool:
+        return self._parameter(name).is_floating_point()
 
     def _parameter(self, name: str) -> Tensor:
         return self.skeleton.model.get_parameter(name)

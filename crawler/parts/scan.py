@@ -138,7 +138,7 @@ def _event(findings: Findings, seen: Seen) -> Event:
         channel=change.channel,
         stream=seen.stream,
         role=change.role,
-        token=token_of(findings, change.token),
+        token=token_of(findings, change.at // findings.peeler.copies),
         before=change.before,
         after=change.after,
         kappa=kappa(seen.residual, change.channel),
