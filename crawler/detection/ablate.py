@@ -15,6 +15,7 @@ from .lockstep import Batch, advance
 from .outliers import Outliers, without
 from .peel import PEELED, LayerSeen
 from .persistence import is_transient
+from .side import fork, overwrite
 from .treatments import CLASS_MEAN, MEAN, RESTORE, ZERO, Resident, Trial, scale, treat
 from .weights import Find, Place, removed
 
@@ -113,7 +114,7 @@ class Ablator:
         self._finds += new
         self.trials = {t: self.trials.get(t) or self._fork(t, number) for t in self._wanted()}
         for place in self._new_controls(number, sites, new):
-            self.nulls[place] = _clone([r[: len(b.ids)] for r, b in zip(self.baseline, self._short, strict=True)])
+            self.nulls[place] = [fork(r, len(b.ids)) for r, b in zip(self.baseline, self._short, strict=True)]
         if not self.outliers and whole_of(self._finds):
             self.outliers, self.others.first = _clone(self.baseline), number
         self._unmodified(number, layer)
@@ -127,7 +128,7 @@ class Ablator:
         texts = [Resident(number, layer, sites, b, a) for b, a in zip(self.batches, self.baseline, strict=True)]
         for trial, residuals in self.trials.items():
             for at, residual in zip(texts, residuals, strict=True):
-                residual.copy_(treat(trial, at, residual))
+                overwrite(residual, treat(trial, at, residual))
 
     def _controlled(self, number: int, layer: nn.Module, sites: list[Site]) -> None:
         for place, residuals in self.nulls.items():
@@ -179,8 +180,8 @@ class Ablator:
 
 def _through(number: int, layer: nn.Module, batches: list[Batch], residuals: Residuals) -> None:
     for batch, residual in zip(batches, residuals, strict=True):
-        residual.copy_(advance(layer, number, batch, residual))
+        overwrite(residual, advance(layer, number, batch, residual))
 
 
 def _clone(residuals: Residuals) -> Residuals:
-    return [r.clone() for r in residuals]
+    return [fork(r) for r in residuals]

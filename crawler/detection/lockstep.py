@@ -5,7 +5,7 @@ kept, they do not depend on the residual. Later each layer is called with any re
 pass, layers set aside again, turns a final residual into logits. Knows nothing of which weights are removed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..refusal import unsupported
+from .side import MAX_OUTPUTS, Passing, side_of, with_side
 
 
 @dataclass
@@ -29,10 +30,9 @@ class Batch:
     residual: Tensor | None = None
     calls: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = field(default_factory=dict)
     """By layer. A layer that is not called (cross-attention to an image that is not there) is not here."""
-    tuple_output: bool = False
-    by_ids: bool = False
-    """Whether the model cannot be called without token ids (Gemma 4 looks up more than one embedding)."""
-
+    outputs: int = 1
+    """How many things the model takes apart that a layer gives; more than one come as a tuple."""
+    passing: Passing = field(default_factory=Passing)
     copies_first: bool = False
     """Whether the model has its S residuals as (S, B, T, D)."""
 
@@ -43,6 +43,10 @@ class Batch:
     def outer(self, residual: Tensor) -> Tensor:
         """A residual of ours in the model's."""
         return residual.movedim(2, 0) if self.copies_first else residual
+
+    def given(self, hidden: Tensor, further: Sequence[Any]) -> Any:
+        """What a layer gives, as the model expects it."""
+        return (hidden, *further) if self.outputs > 1 else hidden
 
     @property
     def first(self) -> Tensor:
@@ -64,8 +68,10 @@ class _Keeper:
         if number <= max(self.batch.calls, default=-1):
             raise unsupported(f"{self.name}: its layers are not called one after the other, each once")
         self._check(hidden)
-        self.batch.calls[number] = args[1:], {k: v for k, v in kwargs.items() if k != "hidden_states"}
-        return (hidden, None) if self.batch.tuple_output else hidden
+        call = args[1:] if args else (), {k: v for k, v in kwargs.items() if k != "hidden_states"}
+        self.batch.passing.note(call)
+        self.batch.calls[number] = call
+        return self.batch.given(hidden, self.batch.passing.stand_ins(number, self.batch.outputs - 1))
 
     def _check(self, hidden: Any) -> None:
         """Raise unless this is the residual that the layer before handed on."""
@@ -91,7 +97,10 @@ class _Stop(Exception):
 
 
 class _WrongOutput(Exception):
-    """The model takes a layer's output apart: layers must return a tuple."""
+    """The model takes a layer's output apart: layers must give a tuple, or a longer one."""
+
+    def __str__(self) -> str:
+        return "what a layer gives does not reach the next"
 
 
 @contextmanager
@@ -127,8 +136,9 @@ def capture(model: PreTrainedModel, layers: nn.ModuleList, ids: Tensor) -> Batch
     Raise a Refusal if the layers do not follow one another on one residual, each called once.
     """
     name = type(model).__name__
-    for as_tuple in (False, True):
-        batch = Batch(ids, tuple_output=as_tuple)
+    reason: Exception | None = None
+    for outputs in range(1, MAX_OUTPUTS + 1):
+        batch = Batch(ids, outputs=outputs)
         keeper = _Keeper(batch, name)
         try:
             with _stopping_at_the_head(model), _set_aside(layers, keeper), torch.no_grad():
@@ -137,36 +147,29 @@ def capture(model: PreTrainedModel, layers: nn.ModuleList, ids: Tensor) -> Batch
             if len(batch.calls) > len(layers) // 2:
                 return batch
             raise unsupported(f"{name}: {len(layers)} layers, of which {len(batch.calls)} are called") from None
-        except (_WrongOutput, IndexError):
-            continue
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise unsupported(f"{name}: cannot be run with its layers set aside: {error}") from None
-    raise unsupported(f"{name}: its layers are not called one after the other on one residual")
+        except (_WrongOutput, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            reason = error
+    raise unsupported(f"{name}: cannot be run with its layers set aside: {reason}")
 
 
 def advance(layer: nn.Module, number: int, batch: Batch, residual: Tensor) -> Tensor:
     """The residual (B, T, D) after layer `number`; unchanged if the model does not call it."""
     if number not in batch.calls:
         return residual
-    args, kwargs = batch.calls[number]
+    side = side_of(residual)
+    (args, kwargs), shared = batch.passing.fill(batch.calls[number], side)
     with torch.no_grad():
         out = layer(batch.outer(residual), *args, **kwargs)
     after: Tensor = out[0] if isinstance(out, tuple | list) else out
-    return batch.inner(after)
+    return with_side(batch.inner(after), batch.passing.after(number, out, side, shared))
 
 
 def logits(model: PreTrainedModel, layers: nn.ModuleList, batch: Batch, residual: Tensor, keep: Tensor) -> Tensor:
-    """The logits (B, len(keep), V) that a final residual (B, T, D) gives at the positions `keep`."""
-    whole = batch.outer(residual)
-    out = (whole, None) if batch.tuple_output else whole
-    embedded = residual if residual.dim() == 3 else residual[:, :, 0]
-    settings: dict[str, Any] = {"use_cache": False, "logits_to_keep": keep}
+    """The logits (B, len(keep), V) that a final residual (B, T, D) gives at the positions `keep`.
+
+    The model is called on token ids, as it was captured: some look them up again behind the layers.
+    """
+    out = batch.given(batch.outer(residual), [None] * (batch.outputs - 1))
     with _set_aside(layers, lambda *_, **__: out), torch.no_grad():
-        if not batch.by_ids:
-            try:
-                made: Tensor = model(inputs_embeds=embedded, **settings).logits
-                return made
-            except (AttributeError, RuntimeError, TypeError, ValueError):
-                batch.by_ids = True
-        by_ids: Tensor = model(input_ids=batch.ids, **settings).logits
-    return by_ids
+        made: Tensor = model(input_ids=batch.ids, use_cache=False, logits_to_keep=keep).logits
+    return made

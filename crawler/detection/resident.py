@@ -81,12 +81,19 @@ class Weights:
             for path, module in self.skeleton.model.named_modules():
                 own = [f"{path}.{n}" if path else n for n, _ in module.named_parameters(recurse=False)]
                 needed = [n for n in own if n in placements or n in tied]
-                if ids is not None and module is self.skeleton.model.get_input_embeddings():
+                if ids is not None and self._is_vocabulary(module, needed):
                     stack.enter_context(self._looking_up(needed, module, ids))
                 elif needed:
                     stack.callback(module.register_forward_pre_hook(self._loader(needed)).remove)
             stack.callback(self._drop, [*placements, *tied])
             yield
+
+    def _is_vocabulary(self, module: nn.Module, names: list[str]) -> bool:
+        """Whether a module is looked up by token ids: the input embedding, and what else has a row for each token."""
+        embedding = self.skeleton.model.get_input_embeddings()
+        if module is embedding or not isinstance(module, nn.Embedding) or not names:
+            return module is embedding and bool(names)
+        return module.num_embeddings == getattr(embedding, "num_embeddings", None)
 
     def _drop(self, names: list[str]) -> None:
         self._empty([n for n in names if self._parameter(n).numel() > SMALL or n in self.skeleton.tied])
@@ -95,7 +102,7 @@ class Weights:
     def _looking_up(self, names: list[str], module: nn.Module, ids: Tensor) -> Iterator[None]:
         """The embedding with these token ids alone, if they are few and it lies in the file row by row; else whole."""
         placement = self.skeleton.outside().get(names[0]) if len(names) == 1 else None
-        known = torch.unique(ids)
+        known = torch.unique(torch.cat([ids.flatten(), ids.new_zeros(1)]))  # 0 stands for tokens without a row
         if placement is None or not in_rows(placement, module, len(known)):
             self._loader(names)()
             yield

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..architectures.placement import Placement
 from ..checkpoint.base import Checkpoint
 from ..checkpoint.header import TensorInfo
-from ..refusal import corrupt
+from ..refusal import corrupt, unsupported
 
 
 def float_dtype(checkpoint: Checkpoint, info: TensorInfo) -> torch.dtype:
@@ -64,10 +64,16 @@ def _runs(rows: list[int], gap: int) -> Iterator[tuple[int, int]]:
 
 @contextmanager
 def looking_up(module: nn.Module, known: Tensor) -> Iterator[None]:
-    """The embedding holds just the rows of `known` (sorted): ids that it is called with are looked up among them."""
+    """The embedding holds just the rows of `known` (sorted): ids that it is called with are looked up among them.
+
+    Raise a Refusal if it is called with another.
+    """
 
     def translate(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return torch.searchsorted(known, args[0].contiguous()), *args[1:]
+        at = torch.searchsorted(known, args[0].contiguous()).clamp_max(len(known) - 1)
+        if not torch.equal(known[at], args[0]):
+            raise unsupported(f"{type(module).__name__} is asked for tokens that the texts do not hold")
+        return at, *args[1:]
 
     padding, module.padding_idx = getattr(module, "padding_idx", None), None  # type: ignore[assignment]
     handle = module.register_forward_pre_hook(translate)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -38,6 +37,7 @@ from .measuring import Measured, measure_streams
 from .memory import trim
 from .peel import Peeler
 from .resident import Weights
+from .side import side_of, with_side
 from .weights import Place
 
 
@@ -199,7 +199,12 @@ def _seen_enough(peeler: Peeler, number: int, count: int) -> bool:
 
 
 def _sites(peeler: Peeler, prover: Prover, number: int, layer: nn.Module) -> list[Site]:
-    return prover.sites(layer, partial(advance, layer, number, peeler.batch), peeler.streams[0].residual)
+    residual = peeler.streams[0].residual
+
+    def run(changed: Tensor) -> Tensor:
+        return advance(layer, number, peeler.batch, with_side(changed, side_of(residual)))
+
+    return prover.sites(layer, run, residual)
 
 
 def _check_finite(findings: Findings, number: int, place: str) -> None:
@@ -219,5 +224,5 @@ def _measure(findings: Findings, weights: Weights, progress: Progress) -> None:
         progress("effects", number, len(findings.corpora))
 
     model, layers = findings.skeleton.model, findings.skeleton.layers
-    with weights.outside():
+    with weights.outside(torch.cat([batch.ids.flatten() for batch in ablator.batches])):
         findings.measured = measure_streams(model, layers, ablator, findings.peeler.layers, stopwords, done)

@@ -254,9 +254,7 @@ def loaded(folder: Path) -> PreTrainedModel:
         (auto.AutoModelForCausalLM, auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES),
     ]
     kind = next(k for k, types in kinds if model_type in types)
-    model, info = kind.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
-    )
+    model, info = kind.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
     if info["missing_keys"] or info["mismatched_keys"]:
         raise ValueError(f"{folder}: from_pretrained misses {info}")
     made: PreTrainedModel = model.eval()
