@@ -50,6 +50,9 @@ def scan(
         str | None, typer.Option(metavar="TEXT", help="The text to watch, in place of the shipped prompt.")
     ] = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="Where to compute: cpu, cuda, ...")] = None,
+    compute: Annotated[
+        str | None, typer.Option(metavar="DTYPE", help="Arithmetic on a GPU: float32 (default), bfloat16 or float16.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Print the activations of every layer too.")] = False,
     json: Json = False,
 ) -> int:
@@ -58,7 +61,7 @@ def scan(
     A folder, or a model on the Hub. Nothing is written unless --out is given."""
     if not os.path.exists(checkpoint) and not is_model_id(checkpoint):
         raise UsageError(f"{checkpoint!r:.120} is neither a folder nor a model id of the form org/name")
-    wanted = {"windows": windows, "window": window, "prompt": prompt, "device": device}
+    wanted = {"windows": windows, "window": window, "prompt": prompt, "device": device, "compute": compute}
     given = {name: value for name, value in wanted.items() if value is not None}
     run, options = crawler("scan"), crawler("Options")
     chosen = options(effects=not no_effects, texts=tuple(str(t) for t in text or ()), **given)

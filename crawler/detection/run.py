@@ -38,6 +38,8 @@ class Options:
     windows: int = 1
     window: int = 512
     device: str = "cpu"
+    compute: str = "float32"
+    """The dtype of the arithmetic; float16 and bfloat16 are for a GPU."""
 
 
 Progress = Callable[[str, int, int], None]
@@ -62,6 +64,8 @@ class Findings:
     """By set, a figure per corpus."""
     nulls: dict[Place, list[Figures]] = field(default_factory=dict)
     seconds: float = 0.0
+    dtype: torch.dtype = torch.float32
+    """Of the arithmetic."""
 
 
 def run(checkpoint: Checkpoint, options: Options, progress: Progress | None = None) -> Findings:
@@ -71,7 +75,7 @@ def run(checkpoint: Checkpoint, options: Options, progress: Progress | None = No
     skeleton = build(config, class_name, checkpoint.tensors, checkpoint.place)
     with checkpoint.tokenizer_folder() as folder:
         tokens = load_tokenizer(folder, checkpoint.place)
-    with closing(Weights(skeleton, checkpoint, options.device)) as weights:
+    with closing(Weights(skeleton, checkpoint, options.device, options.compute)) as weights:
         findings = _prepare(skeleton, weights, tokens, options)
         _layers(findings, weights, progress or _silent)
         if findings.ablator is not None:
@@ -95,7 +99,7 @@ def _prepare(skeleton: Skeleton, weights: Weights, tokens: Tokens, options: Opti
         batch = _capture(skeleton, watched, options)
         texts = [(c, _capture(skeleton, w, options)) for c, w in zip(corpora, windows, strict=True)]
     ablator = Ablator([b for _, b in texts]) if options.effects else None
-    return Findings(skeleton, tokens, prompts, texts, Peeler(batch, batch.first), ablator)
+    return Findings(skeleton, tokens, prompts, texts, Peeler(batch, batch.first), ablator, dtype=weights.dtype)
 
 
 def _check_vocabulary(skeleton: Skeleton, batches: list[Tensor], place: str) -> None:

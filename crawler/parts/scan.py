@@ -52,6 +52,7 @@ def settings_of(findings: Findings, options: Options) -> Settings:
         ),
         corpora=tuple(f"{corpus.name} sha256:{corpus.sha256}" for corpus, _ in findings.corpora),
         effects=options.effects,
+        compute_dtype=options.compute,
     )
 
 

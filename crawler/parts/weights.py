@@ -23,7 +23,7 @@ def weight_of(
 ) -> SuperWeight:
     place = find.place
     info, index = locate(findings, place)
-    bits, value = _bits(checkpoint, info, index, findings.values[place])
+    bits, value = _bits(checkpoint, findings, info, index, findings.values[place])
     mine = [(len(s), n) for n, s in groups.items() if place in s]
     return SuperWeight(
         id=place.id,
@@ -71,11 +71,13 @@ def _offset(info: TensorInfo, index: tuple[int, ...]) -> int:
     return info.start + flat * info.bits // 8
 
 
-def _bits(checkpoint: Checkpoint, info: TensorInfo, index: tuple[int, ...], in_memory: float) -> tuple[str, float]:
+def _bits(
+    checkpoint: Checkpoint, findings: Findings, info: TensorInfo, index: tuple[int, ...], in_memory: float
+) -> tuple[str, float]:
     start = _offset(info, index)
     bits = bits_of(bytes(checkpoint.read_range(info.file, start, start + info.bits // 8)))
     value = decode_bits(bits, info.dtype or "packed")
-    if torch.tensor(value, dtype=torch.float32) != torch.tensor(in_memory, dtype=torch.float32):
+    if torch.tensor(value, dtype=findings.dtype) != torch.tensor(in_memory, dtype=findings.dtype):
         raise corrupt(f"{checkpoint.place}: {info.name}{list(index)} is {value} on disk, {in_memory} was computed with")
     return bits, value
 
