@@ -38,7 +38,7 @@ class Buffers:
             buffer = self._free.pop(-1 if fits is None else fits) if self._free else None
         if buffer is None or fits is None:
             buffer = None  # before the new one is made
-            buffer = memoryview(torch.empty(size, dtype=torch.uint8, pin_memory=self.pinned).numpy())
+            buffer = memoryview(torch.empty(size, dtype=torch.uint8, pin_memory=self.pinned).numpy())  # type: ignore[arg-type]
         with self._lock:
             self.live += 1
         return buffer
