@@ -24,6 +24,7 @@ from .pickles.view import without_pickles
 from .refusal import Refusal, failed
 from .stored.view import in_floats
 
+COMPUTE = ("float32", "bfloat16", "float16")
 _NO_MEMORY = re.compile("out of memory|not enough memory|allocate memory", re.IGNORECASE)
 """What torch says, which knows no MemoryError."""
 
@@ -94,7 +95,7 @@ def scan(
     """
     quiet()
     options = options or Options()
-    _check_device(options.device)
+    _check_device(options.device, options.compute)
     try:
         checkpoint = open_checkpoint(target, revision)
     except Refusal as refusal:
@@ -102,11 +103,15 @@ def scan(
     return scan_checkpoint(checkpoint, options, progress, allow_pickle=allow_pickle).record("swindex scan")
 
 
-def _check_device(name: str) -> None:
+def _check_device(name: str, compute: str) -> None:
     try:
-        torch.device(name)
+        device = torch.device(name)
     except RuntimeError:
         raise UsageError(f"{name!r} is no device that torch knows; use cpu, cuda or cuda:N") from None
+    if compute not in COMPUTE:
+        raise UsageError(f"{compute!r} is no dtype to compute in; use {', '.join(COMPUTE)}")
+    if compute != COMPUTE[0] and device.type == "cpu":
+        raise UsageError(f"computing in {compute} is for a GPU (--device cuda); on a CPU it is float32")
 
 
 def quiet() -> None:

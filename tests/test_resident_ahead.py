@@ -10,6 +10,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+import safetensors.torch
 from huggingface_hub import HfApi
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,11 +23,13 @@ from swindex.crawler.checkpoint.local import LocalCheckpoint
 from swindex.crawler.checkpoint.spans import Span
 from swindex.crawler.detection import ahead
 from swindex.crawler.detection.ahead import NAME, Ahead, Buffers
+from swindex.crawler.detection.resident import Weights
 from swindex.crawler.detection.run import Options
 from swindex.crawler.hub import retry
 from swindex.crawler.parts.result import Result
 from swindex.crawler.refusal import Refusal, failed
-from swindex.crawler.scanning import scan_checkpoint
+from swindex.crawler.scanning import scan, scan_checkpoint
+from swindex.schema.errors import UsageError
 from swindex.schema.types import Outcome
 
 from .hostile.make import entry, pack
@@ -470,3 +473,83 @@ def test_memory_that_is_too_small_makes_room_for_more() -> None:
     larger = buffers.take(30)
 
     assert (len(larger), len(buffers)) == (30, 10)
+
+
+# --- the next layer made, not only read, while this one computes (a GPU's way, here on the CPU) ---
+
+
+@pytest.fixture
+def overlapping(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Weights, "overlaps", True)
+
+
+@pytest.mark.usefixtures("one_thread", "overlapping")
+@pytest.mark.parametrize("kind", [Parallel, LocalCheckpoint])
+def test_layers_made_beside_are_those_made_in_place(
+    kind: type[LocalCheckpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = scan_checkpoint(kind(MODEL), EFFECTS)
+    monkeypatch.setattr(Weights, "overlaps", False)
+
+    assert figures(beside) == figures(scan_checkpoint(LocalCheckpoint(MODEL), EFFECTS))
+
+
+@pytest.mark.usefixtures("overlapping")
+@pytest.mark.parametrize("bad", range(0, READS, 16))
+def test_an_error_beside_is_raised_when_its_layer_is_wanted(bad: int) -> None:
+    def before(number: int) -> None:
+        if number == bad:
+            raise failed(f"range {number} is broken")
+
+    result = scan_checkpoint(Parallel(MODEL, before), DETECTION)
+
+    assert (result.scan.outcome, result.scan.reason) == (Outcome.FAILED, f"range {bad} is broken")
+
+
+@pytest.mark.usefixtures("overlapping")
+def test_layers_made_beside_are_given_up_with_the_scan() -> None:
+    def progress(what: str, done: int, of: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scan_checkpoint(Parallel(MODEL), EFFECTS, progress)
+
+
+# --- the dtype of the arithmetic ---
+
+
+@pytest.mark.parametrize("compute", ["bfloat16", "float16"])
+def test_less_precise_arithmetic_finds_the_same_scalar_and_says_so(compute: str) -> None:
+    result = scan_checkpoint(LocalCheckpoint(MODEL), Options(effects=False, compute=compute))
+
+    assert [w.id for w in result.super_weights] == ["L1.R67.C172"]
+    assert result.scan.settings.compute_dtype == compute
+
+
+@pytest.mark.parametrize(
+    ("compute", "said"),
+    [
+        ("bfloat16", "computing in bfloat16 is for a GPU (--device cuda); on a CPU it is float32"),
+        ("float64", "'float64' is no dtype to compute in; use float32, bfloat16, float16"),
+    ],
+)
+def test_a_dtype_that_is_not_for_this_device_is_wrong_usage(compute: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        scan(str(MODEL), options=Options(compute=compute))
+    assert str(caught.value) == said
+
+
+def test_a_weight_too_large_for_the_arithmetic_is_no_damage(tmp_path: Path) -> None:
+    for path in MODEL.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    tensors = safetensors.torch.load_file(tmp_path / SINGLE)
+    name = "model.layers.2.mlp.up_proj.weight"
+    tensors[name][3, 4] = 1e6
+    safetensors.torch.save_file(tensors, tmp_path / SINGLE)
+    scanned = scan_checkpoint(LocalCheckpoint(tmp_path), Options(effects=False, compute="float16")).scan
+
+    assert (scanned.outcome, scanned.reason) == (
+        Outcome.FAILED,
+        f"{tmp_path}: {name} is too large for torch.float16; compute in float32",
+    )

@@ -64,6 +64,9 @@ def scan(
             "--allow-pickle", help="Unpickle weights that are there only as pytorch_model.bin: tensors alone."
         ),
     ] = False,
+    compute: Annotated[
+        str | None, typer.Option(metavar="DTYPE", help="Arithmetic on a GPU: float32 (default), bfloat16 or float16.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Print the activations of every layer too.")] = False,
     json: Json = False,
 ) -> int:
@@ -74,7 +77,8 @@ def scan(
         raise UsageError(f"{checkpoint!r:.120} is neither a folder nor a model id of the form org/name")
     if depth not in ("full", "screen"):
         raise UsageError(f"--depth {depth!r:.40}: full or screen")
-    wanted = {"depth": depth, "windows": windows, "window": window, "prompt": prompt, "device": device}
+    wanted = {"depth": depth, "windows": windows, "window": window, "prompt": prompt}
+    wanted |= {"device": device, "compute": compute}
     given = {name: value for name, value in wanted.items() if value is not None}
     run, options = crawler("scan"), crawler("Options")
     texts, factors = tuple(str(t) for t in text or ()), tuple(scale or ())

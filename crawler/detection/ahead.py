@@ -10,7 +10,7 @@ from threading import Condition, Event, Lock, Thread
 
 import torch
 
-from ..checkpoint.base import Checkpoint
+from ..checkpoint.base import Cancelled, Checkpoint
 from ..checkpoint.header import TensorInfo
 from ..checkpoint.spans import Span
 
@@ -85,17 +85,16 @@ class Ahead:
         A piece is valid until the next is asked for. Tensors that were not begun are read with a few pieces ahead.
         """
         job = self._job if self._job and self._names == tuple(names) else None
-        if job is not None:
-            self._job = None
-        elif self.checkpoint.connections == 1:
+        if job is None and self.checkpoint.connections == 1:
             yield from self._plainly(names)
             return
-        else:
-            job = _Job(self.checkpoint, names, self.buffers, whole=False)
+        job = job or _Job(self.checkpoint, names, self.buffers, whole=False)
         try:
             yield from job.pieces()
         finally:
             job.stop()
+            if self._job is job:
+                self._job = None
 
     def _plainly(self, names: Sequence[str]) -> Iterator[tuple[TensorInfo, int, memoryview]]:
         """One span after the other, into the same memory."""
@@ -158,8 +157,8 @@ class _Job:
 
     def _await(self, number: int) -> memoryview:
         with self._changed:
-            self._changed.wait_for(lambda: number in self._done)
-            done = self._done.pop(number)
+            self._changed.wait_for(lambda: number in self._done or self._stop.is_set())
+            done = self._done.pop(number, Cancelled())
         if isinstance(done, BaseException):
             raise done
         return done

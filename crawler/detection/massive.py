@@ -31,7 +31,7 @@ def massive(residual: Tensor) -> Tensor:
 def _suspects(residual: Tensor) -> Tensor:
     """Rows that may hold a massive channel; all others cannot. Their strongest channel has too little of the energy:
     n admitted channels have at most n times its energy, and the rest at most 1 / KAPPA of the weakest of them."""
-    energy = residual.square()
+    energy = residual.float().square()
     top, whole = energy.amax(-1), energy.sum(-1)
     share = (c.MASSIVE_MAX + 1 / c.KAPPA) * SLACK
     return ((top * share >= whole) | ~whole.isfinite() | (top < TINY)).nonzero().flatten()
@@ -68,6 +68,7 @@ class Change:
 
 def changes(before: Tensor, after: Tensor) -> list[Change]:
     """The events of a layer, from the residuals (N, D) before and after it; a few tokens per channel and role."""
+    before, after = before.float(), after.float()
     stood, stands = massive(before), massive(after)
     channels = (stood | stands).any(0).nonzero().flatten()
     if not len(channels):

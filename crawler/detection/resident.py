@@ -1,11 +1,13 @@
 """Weights that come and go: one layer at a time, and what stands outside the layers when it is first needed.
 
-Every stored tensor is read once. Compute is float32. Knows nothing of what is computed.
+Every stored tensor is read once, the bytes of the next layer while this one computes; on a GPU the next layer is also
+made meanwhile. Knows nothing of what is computed.
 """
 
 import gc
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -15,34 +17,37 @@ from ..architectures.placement import Placement
 from ..architectures.skeleton import Skeleton
 from ..checkpoint.base import Checkpoint
 from ..checkpoint.header import TensorInfo
-from ..refusal import corrupt
-from .ahead import Ahead
+from ..refusal import corrupt, failed
+from .ahead import PATIENCE, Ahead
+from .later import Later, side_stream
 from .memory import trim
-from .rows import float_dtype, in_rows, looking_up, read_rows
-
-COMPUTE = torch.float32
-SMALL = 1 << 20
-"""Parameters outside the layers of at most so many elements stay resident."""
+from .outside import outside
+from .rows import float_dtype
 
 
 class Weights:
     """Fills the parameters of a skeleton from a checkpoint and empties them again."""
 
-    def __init__(self, skeleton: Skeleton, checkpoint: Checkpoint, device: str = "cpu") -> None:
+    def __init__(
+        self, skeleton: Skeleton, checkpoint: Checkpoint, device: str = "cpu", compute: str = "float32"
+    ) -> None:
         self.skeleton = skeleton
         self.checkpoint = checkpoint
         self.device = device
+        self.dtype: torch.dtype = getattr(torch, compute)
         self._ahead = Ahead(checkpoint.source, pinned=torch.device(device).type == "cuda")
         _say_device(skeleton.model, device)
         self._shared = frozenset(n for t in skeleton.tied.values() for n in skeleton.placements[t].names)
         self._kept: dict[str, Tensor] = {}
         """A small vocabulary that is also the head, as stored: it is read once. Of a large one a few rows are."""
         self._tables = frozenset(
-            n for p in skeleton.placements.values() if not self._is_float(p.target) for n in p.names
+            n for p in skeleton.placements.values() if not self.parameter(p.target).is_floating_point() for n in p.names
         )
         """Stored tensors of whole numbers (which expert a token goes to): taken as they are."""
+        self._next: tuple[list[str], Later] | None = None
+        """The tensors of the following layer, and the making of them."""
         self._pool: dict[int, list[Tensor]] = {}
-        """float32 memory of the last layer, by number of elements: fresh pages cost more than the arithmetic."""
+        """Memory of the last layer, by number of elements: fresh pages cost more than the arithmetic."""
 
     @contextmanager
     def layer(self, number: int, following: int | None = None) -> Iterator[nn.Module]:
@@ -50,17 +55,24 @@ class Weights:
 
         Meanwhile the bytes of layer `following` are read.
         """
-        names = self._fill(self.skeleton.of_layer(number))
+        names = self.fill(self.skeleton.of_layer(number))
         try:
             if following is not None and self.checkpoint.source is self.checkpoint:
-                self._ahead.start(self._stored(following))
+                self._begin(following)
             yield self.skeleton.layers[number]
         finally:
-            self._empty(names, pool=True)
+            self.empty(names, pool=True)
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether the next layer is made, not only read, while this one computes: it then takes memory too."""
+        return torch.device(self.device).type == "cuda"
 
     def close(self) -> None:
         """Stop reading ahead."""
         self._ahead.close()
+        if self._next is not None:
+            self._next[1].join(PATIENCE)
 
     def release(self) -> None:
         """Give back the memory kept for the next layer, and what only the collector finds (models hold themselves)."""
@@ -69,121 +81,94 @@ class Weights:
         gc.collect()
         trim()
 
-    @contextmanager
-    def outside(self, ids: Tensor | None = None) -> Iterator[None]:
-        """Modules outside the layers load themselves when first called; large ones are dropped at the end.
+    def outside(self, ids: Tensor | None = None) -> AbstractContextManager[None]:
+        """Modules outside the layers load themselves when first called, until the context ends; see `outside`."""
+        return outside(self, ids)
 
-        `ids`: the only token ids that are looked up. Of the embedding just their rows are then read, at once: some
-        models ask on which device it is before they call it.
-        """
-        placements, tied = self.skeleton.outside(), self.skeleton.tied
-        with ExitStack() as stack:
-            for path, module in self.skeleton.model.named_modules():
-                own = [f"{path}.{n}" if path else n for n, _ in module.named_parameters(recurse=False)]
-                needed = [n for n in own if n in placements or n in tied]
-                if ids is not None and self._is_vocabulary(module, needed):
-                    stack.enter_context(self._looking_up(needed, module, ids))
-                elif needed:
-                    stack.callback(module.register_forward_pre_hook(self._loader(needed)).remove)
-            stack.callback(self._drop, [*placements, *tied])
-            yield
-
-    def _is_vocabulary(self, module: nn.Module, names: list[str]) -> bool:
-        """Whether a module is looked up by token ids: the input embedding, and what else has a row for each token."""
-        embedding = self.skeleton.model.get_input_embeddings()
-        if module is embedding or not isinstance(module, nn.Embedding) or not names:
-            return module is embedding and bool(names)
-        return module.num_embeddings == getattr(embedding, "num_embeddings", None)
-
-    def _drop(self, names: list[str]) -> None:
-        self._empty([n for n in names if self._parameter(n).numel() > SMALL or n in self.skeleton.tied])
-
-    @contextmanager
-    def _looking_up(self, names: list[str], module: nn.Module, ids: Tensor) -> Iterator[None]:
-        """The embedding with these token ids alone, if they are few and it lies in the file row by row; else whole."""
-        placement = self.skeleton.outside().get(names[0]) if len(names) == 1 else None
-        known = torch.unique(torch.cat([ids.flatten(), ids.new_zeros(1)]))  # 0 stands for tokens without a row
-        if placement is None or not in_rows(placement, module, len(known)):
-            self._loader(names)()
-            yield
-            return
-        [info] = [i for _, i in placement.sources]
-        rows = read_rows(self.checkpoint, info, known).to(self.device, COMPUTE)
-        self._check_finite(info, rows)
-        self._set(names[0], nn.Parameter(rows, requires_grad=False))
-        with looking_up(module, known.to(self.device)):
-            yield
-        self._set(names[0], nn.Parameter(torch.empty(info.shape, device="meta"), requires_grad=False))
-
-    def _loader(self, names: list[str]):  # type: ignore[no-untyped-def]
-        def load(*_: object) -> None:
-            missing = [n for n in names if self._parameter(n).is_meta]
-            sources = [self.skeleton.tied.get(n, n) for n in missing]
-            placements = self.skeleton.outside()
-            for name, source in zip(missing, sources, strict=True):
-                self._fill([placements[source]], rename=name)
-
-        return load
-
-    def _fill(self, placements: list[Placement], rename: str | None = None) -> list[str]:
+    def fill(self, placements: list[Placement], rename: str | None = None) -> list[str]:
+        """Read parameters and put them in place; `rename`: the one under another name, to which it is tied."""
         loaded = self._load([n for p in placements for n in p.names], keep=rename is not None)
         names = []
         for placement in placements:
             for name, tensor in placement.convert(loaded, self.skeleton.model).items():
                 names.append(rename or name)
-                self._set(names[-1], nn.Parameter(tensor.contiguous(), requires_grad=False))
+                self.put(names[-1], tensor.contiguous())
             for name in placement.names:
                 del loaded[name]
         return names
 
-    def _stored(self, number: int) -> list[str]:
-        """The tensors that are read for a layer."""
+    def _begin(self, number: int) -> None:
+        """Begin with what layer `number` will need."""
         names = [n for p in self.skeleton.of_layer(number) for n in p.names]
-        return [n for n in names if n not in self._kept]
+        self._ahead.start([n for n in names if n not in self._kept])
+        if self.overlaps:
+            self._next = names, Later(partial(self._load_beside, names))
 
-    def _load(self, names: list[str], *, keep: bool = False) -> dict[str, Tensor]:
-        """Stored tensors in float32 by disk name; `keep`: remember those that are shared, as stored."""
-        loaded = {n: self._kept[n].to(self.device, COMPUTE) for n in names if n in self._kept}
+    def _load_beside(self, names: list[str]) -> dict[str, Tensor]:
+        with side_stream(self.device):
+            return self._load_now(names, frozenset())
+
+    def _load(self, names: list[str], *, keep: bool) -> dict[str, Tensor]:
+        """Stored tensors in the compute dtype by disk name; `keep`: remember those that are shared, as stored."""
+        if self._next is not None and self._next[0] == names and not keep:
+            (_, later), self._next = self._next, None
+            return later.result()
+        return self._load_now(names, self._shared if keep else frozenset())
+
+    def _load_now(self, names: list[str], shared: frozenset[str]) -> dict[str, Tensor]:
+        loaded = {n: self._kept[n].to(self.device, self.dtype) for n in names if n in self._kept}
         for info, at, data in self.checkpoint.read([n for n in names if n not in loaded], self._ahead.read):
-            table = info.name in self._tables
-            dtype = getattr(torch, info.dtype or "") if table else float_dtype(self.checkpoint, info)
-            stored = torch.frombuffer(data, dtype=dtype) if len(data) else torch.empty(0)
+            stored = torch.frombuffer(data, dtype=self._dtype(info)) if len(data) else torch.empty(0)
             if info.name not in loaded:
-                loaded[info.name] = torch.empty(info.shape, dtype=dtype) if table else self._take(info)
+                loaded[info.name] = self._take(info)
             first = at * 8 // info.bits
             part = slice(first, first + stored.numel())
-            self._check_finite(info, loaded[info.name].view(-1)[part].copy_(stored))
-            if keep and info.name in self._shared:
+            # To the device as it is stored: half the bytes, and converted there.
+            self.check_finite(info, loaded[info.name].view(-1)[part].copy_(stored.to(self.device)), stored)
+            if info.name in shared:
                 whole = self._kept.setdefault(info.name, torch.empty(info.shape, dtype=stored.dtype))
                 whole.view(-1)[part].copy_(stored)
         return loaded
 
-    def _check_finite(self, info: TensorInfo, values: Tensor) -> None:
+    def _dtype(self, info: TensorInfo) -> torch.dtype:
+        """As which a tensor is stored."""
+        if info.name in self._tables:
+            return getattr(torch, info.dtype or "")  # type: ignore[no-any-return]
+        return float_dtype(self.checkpoint, info)
+
+    def check_finite(self, info: TensorInfo, values: Tensor, stored: Tensor) -> None:
         """Refuse a tensor that holds NaN or infinity. A sum is 30 times cheaper than asking each element."""
-        if not bool(values.sum().isfinite()) and not bool(values.isfinite().all()):
-            raise corrupt(f"{self.checkpoint.place}: {info.name} holds NaN or infinity: the weights are damaged")
+        if bool(values.sum(dtype=torch.float32).isfinite()) or bool(values.isfinite().all()):
+            return
+        if bool(stored.isfinite().all()):
+            raise failed(f"{self.checkpoint.place}: {info.name} is too large for {self.dtype}; compute in float32")
+        raise corrupt(f"{self.checkpoint.place}: {info.name} holds NaN or infinity: the weights are damaged")
 
     def _take(self, info: TensorInfo) -> Tensor:
-        """An uninitialised float32 tensor, from the pool if there is one of that size."""
+        """An uninitialised tensor of the compute dtype, from the pool if there is one of that size."""
+        if info.name in self._tables:
+            return torch.empty(info.shape, dtype=self._dtype(info), device=self.device)
         pool = self._pool.get(info.elements)
-        return pool.pop().view(info.shape) if pool else torch.empty(info.shape, dtype=COMPUTE, device=self.device)
+        return pool.pop().view(info.shape) if pool else torch.empty(info.shape, dtype=self.dtype, device=self.device)
 
-    def _empty(self, names: list[str], *, pool: bool = False) -> None:
+    def empty(self, names: list[str], *, pool: bool = False) -> None:
+        """Take parameters away again; `pool`: keep their memory for others."""
+        if pool and torch.device(self.device).type == "cuda":
+            torch.cuda.synchronize(self.device)  # the other stream may write to this memory at once
         for name in names:
-            old = self._parameter(name)
+            old = self.parameter(name)
             if pool and old.is_floating_point():
                 self._pool.setdefault(old.numel(), []).append(old.data.view(-1))
-            self._set(name, nn.Parameter(torch.empty_like(old, device="meta"), requires_grad=False))
+            self.put(name, torch.empty_like(old, device="meta"))
 
-    def _is_float(self, name: str) -> bool:
-        return self._parameter(name).is_floating_point()
-
-    def _parameter(self, name: str) -> Tensor:
+    def parameter(self, name: str) -> Tensor:
+        """A parameter by name."""
         return self.skeleton.model.get_parameter(name)
 
-    def _set(self, name: str, value: nn.Parameter) -> None:
+    def put(self, name: str, value: Tensor) -> None:
+        """Give a parameter another value."""
         path, _, leaf = name.rpartition(".")
-        setattr(self.skeleton.model.get_submodule(path), leaf, value)
+        setattr(self.skeleton.model.get_submodule(path), leaf, nn.Parameter(value, requires_grad=False))
 
 
 def _say_device(model: nn.Module, device: str) -> None:

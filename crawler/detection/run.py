@@ -56,6 +56,8 @@ class Options:
     factors: tuple[float, ...] = ()
     """What to multiply everything that was found by, besides zeroing it: one more stream each."""
     device: str = "cpu"
+    compute: str = "float32"
+    """The dtype of the arithmetic; float16 and bfloat16 are for a GPU."""
 
     def __post_init__(self) -> None:
         """Raise UsageError for a factor that is no number."""
@@ -87,6 +89,8 @@ class Findings:
     values: dict[Place, float] = field(default_factory=dict)
     measured: Measured = field(default_factory=Measured)
     seconds: float = 0.0
+    dtype: torch.dtype = torch.float32
+    """Of the arithmetic."""
 
 
 def run(checkpoint: Checkpoint, options: Options, progress: Progress | None = None) -> Findings:
@@ -101,7 +105,7 @@ def run(checkpoint: Checkpoint, options: Options, progress: Progress | None = No
             tokens = start_only(folder, checkpoint.place, skeleton.model.config.get_text_config().bos_token_id)
         else:
             tokens = load_tokenizer(folder, checkpoint.place)
-    with closing(Weights(skeleton, checkpoint, options.device)) as weights:
+    with closing(Weights(skeleton, checkpoint, options.device, options.compute)) as weights:
         findings = _prepare(skeleton, weights, tokens, options)
         _layers(findings, weights, options, progress or _silent)
         if findings.ablator is not None:
@@ -126,7 +130,7 @@ def _prepare(skeleton: Skeleton, weights: Weights, tokens: Tokens, options: Opti
         texts = [(t, _capture(skeleton, w, options)) for t, w in zip(corpora, windows, strict=True)]
         ablator = _ablator(skeleton, [b for _, b in texts], options) if options.effects else None
     peeler = Peeler(batch, batch.first, watched=1 if options.depth == SCREEN else None)
-    return Findings(skeleton, tokens, prompts, texts, peeler, ablator)
+    return Findings(skeleton, tokens, prompts, texts, peeler, ablator, dtype=weights.dtype)
 
 
 def _watched(skeleton: Skeleton, tokens: Tokens, options: Options, longest: int) -> tuple[list[str], Tensor]:

@@ -54,6 +54,7 @@ def settings_of(findings: Findings, options: Options) -> Settings:
         corpora=tuple(f"{corpus.name} sha256:{corpus.sha256}" for corpus, _ in findings.corpora),
         effects=options.effects and options.depth != SCREEN,
         depth=options.depth,
+        compute_dtype=options.compute,
     )
 
 

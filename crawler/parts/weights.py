@@ -27,7 +27,7 @@ def weight_of(
     place = find.place
     info, index = locate(findings, place)
     stored = _element(checkpoint, info, index)
-    _check(checkpoint, stored, findings.values[place])
+    _check(checkpoint, findings, stored, findings.values[place])
     mine = [(len(s), n) for n, s in groups.items() if place in s]
     return SuperWeight(
         id=place.id,
@@ -85,9 +85,9 @@ def _element(checkpoint: Checkpoint, info: TensorInfo, index: tuple[int, ...]) -
     return Element(info, index, info.shape, dtype, offset, bits, decode_bits(bits, dtype))
 
 
-def _check(checkpoint: Checkpoint, stored: Element, in_memory: float) -> None:
+def _check(checkpoint: Checkpoint, findings: Findings, stored: Element, in_memory: float) -> None:
     """Raise a `corrupt` Refusal unless the number in the file is the one that was computed with."""
-    if torch.tensor(stored.value, dtype=torch.float32) != torch.tensor(in_memory, dtype=torch.float32):
+    if torch.tensor(stored.value, dtype=findings.dtype) != torch.tensor(in_memory, dtype=findings.dtype):
         name = f"{stored.tensor.name}{list(stored.index)}"
         raise corrupt(f"{checkpoint.place}: {name} is {stored.value} on disk, {in_memory} was computed with")
 

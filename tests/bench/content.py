@@ -18,7 +18,7 @@ from .shapes import Shape
 
 PERIOD = 8_388_593
 """Numbers in the block of noise; a prime."""
-SPIKE = ("model.layers.1.mlp.down_proj.weight", 7, 11, 60.0)
+SPIKE = ("model.layers.1.mlp.down_proj.weight", 7, 11, 240.0)
 """Tensor, row, column, value."""
 HASHED = 1 << 30
 """Bytes of a file whose real digest is made; of a larger one it is that of its recipe."""
