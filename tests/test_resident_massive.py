@@ -117,7 +117,7 @@ def test_the_events_of_a_layer_are_those_of_the_definition(data: st.DataObject) 
 
 
 def _pair(before: Tensor, after: Tensor, event: Change) -> tuple[float, float]:
-    return float(before[event.token, event.channel]), float(after[event.token, event.channel])
+    return float(before[event.at, event.channel]), float(after[event.at, event.channel])
 
 
 def test_of_many_tokens_those_where_most_was_written_are_named() -> None:

@@ -106,7 +106,7 @@ class Checkpoint(ABC):
 
     max_read = 1 << 26
     """Bytes fetched in one range at most."""
-    gap = 1 << 16
+    gap = 1 << 14
     """Bytes that are rather read than left out between two ranges."""
     connections = 1
     """Ranges that are worth fetching at the same time."""
