@@ -47,3 +47,10 @@ def test_the_readme_counts_the_launch_index_right() -> None:
     counted = stats(Index(ROOT / "index"))
 
     assert f"{counted['models']} models with {counted['super_weights']['total']} scalars" in README
+
+
+def test_the_readme_counts_the_families_right() -> None:
+    page = (ROOT / "crawler" / "architectures" / "FAMILIES.md").read_text()
+    found = {line.split("|")[1].strip() for line in page.splitlines() if line.endswith("| found |")}
+
+    assert f"{len(found)} types and" in README
