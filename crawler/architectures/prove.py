@@ -31,6 +31,11 @@ MOVED = 1e-5
 Seen = dict[str, list[Multiplication]]
 
 
+def kind_of(layer: nn.Module) -> tuple[object, ...]:
+    """What layers that compute alike have in common: their class, and names and shapes of their parameters."""
+    return (type(layer), *((n, tuple(p.shape)) for n, p in layer.named_parameters()))
+
+
 @dataclass
 class Prover:
     """Knows the proven projections of each kind of layer met so far."""
@@ -40,7 +45,7 @@ class Prover:
 
     def sites(self, layer: nn.Module, run: Run, residual: Tensor) -> list[Site]:
         """The down projections of the resident layer; raise a Refusal if one cannot be proven."""
-        kind = (type(layer), *((n, tuple(p.shape)) for n, p in layer.named_parameters()))
+        kind = kind_of(layer)
         if kind not in self._kinds:
             with torch.no_grad():
                 self._kinds[kind] = tuple(_Layer(self.place, layer, run, residual).prove())

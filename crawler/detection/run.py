@@ -11,10 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...schema.errors import UsageError
-from ..architectures.prove import Prover
 from ..architectures.resolve import resolve
 from ..architectures.sites import Site
 from ..architectures.skeleton import Skeleton, build
@@ -32,12 +31,12 @@ from .corpora import (
     shipped_corpora,
     start_only,
 )
-from .lockstep import Batch, advance, capture
+from .lockstep import Batch, capture
 from .measuring import Measured, measure_streams
 from .memory import trim
 from .peel import Peeler
+from .proof import TOKENS, Proof
 from .resident import Weights
-from .side import side_of, with_side
 from .weights import Place
 
 
@@ -84,6 +83,8 @@ class Findings:
     corpora: list[tuple[Corpus, Batch]]
     peeler: Peeler
     ablator: Ablator | None
+    proof: Batch
+    """The short sequence on which layers are proven."""
     sites: dict[int, list[Site]] = field(default_factory=dict)
     """By layer; their weights are gone after the pass."""
     values: dict[Place, float] = field(default_factory=dict)
@@ -127,10 +128,11 @@ def _prepare(skeleton: Skeleton, weights: Weights, tokens: Tokens, options: Opti
     _check_vocabulary(skeleton, [watched, *windows], weights.checkpoint.place)
     with weights.outside(torch.cat([ids.flatten() for ids in (watched, *windows)])):
         batch = _capture(skeleton, watched, options)
+        proof = _capture(skeleton, watched[:1, :TOKENS], options)
         texts = [(t, _capture(skeleton, w, options)) for t, w in zip(corpora, windows, strict=True)]
         ablator = _ablator(skeleton, [b for _, b in texts], options) if options.effects else None
     peeler = Peeler(batch, batch.first, watched=1 if options.depth == SCREEN else None)
-    return Findings(skeleton, tokens, prompts, texts, peeler, ablator, dtype=weights.dtype)
+    return Findings(skeleton, tokens, prompts, texts, peeler, ablator, proof, dtype=weights.dtype)
 
 
 def _watched(skeleton: Skeleton, tokens: Tokens, options: Options, longest: int) -> tuple[list[str], Tensor]:
@@ -160,7 +162,7 @@ def _capture(skeleton: Skeleton, ids: Tensor, options: Options) -> Batch:
 
 def _layers(findings: Findings, weights: Weights, options: Options, progress: Progress) -> None:
     count = len(findings.skeleton.layers)
-    prover = Prover(weights.checkpoint.place)
+    proof = Proof(findings.skeleton.layers, findings.proof, weights.checkpoint.place)
     called = findings.peeler.batch.calls
     for number in range(count):
         progress("layers", number, count)
@@ -170,7 +172,7 @@ def _layers(findings: Findings, weights: Weights, options: Options, progress: Pr
             continue
         following = _following(findings.peeler, options, number, count)
         with weights.layer(number, following) as layer:
-            sites = findings.sites[number] = _sites(findings.peeler, prover, number, layer)
+            sites = findings.sites[number] = proof.sites(number, layer)
             new = findings.peeler.step(number, layer, sites)
             for find in new:
                 place = find.place
@@ -200,15 +202,6 @@ def _seen_enough(peeler: Peeler, number: int, count: int) -> bool:
     """Whether a screen may stop before layer `number` of `count`."""
     last = max((p.layer for p in peeler.finds), default=None)
     return number >= c.SCREEN_PART * count if last is None else number - last > c.SCREEN_QUIET
-
-
-def _sites(peeler: Peeler, prover: Prover, number: int, layer: nn.Module) -> list[Site]:
-    residual = peeler.streams[0].residual
-
-    def run(changed: Tensor) -> Tensor:
-        return advance(layer, number, peeler.batch, with_side(changed, side_of(residual)))
-
-    return prover.sites(layer, run, residual)
 
 
 def _check_finite(findings: Findings, number: int, place: str) -> None:
