@@ -1,7 +1,8 @@
 """The criterion's constants at their edges: a planted quantity is swept across each; what is found, and what it costs.
 
 `python -m tests.bench.edges [CONSTANT ...]` prints a table for each. "costs" is the change of the mean NLL (nat per
-token) when the planted scalars, or some of them, are zeroed, read from plainly loaded files; the rest is what a scan says.
+token) when the planted scalars, or some of them, are zeroed, read from plainly loaded files; the rest is what a scan
+says.
 
 Two ways in which a planted scalar acts. `hiding`: a massive J makes the norm hide the noise in B, as in the trained
 checkpoints. `cancelling`: what attention reads from J cancels what it reads from B, however small J is, so that the
