@@ -53,8 +53,8 @@ def found(record: Record) -> Found:
 @cache
 def as_made(name: str) -> Found:
     """What is found in a case as it is; shares may differ by what another order of summing does."""
-    as_it_is = found(scan(str(seen(name).plant.folder), options=Options(effects=False)))
-    return {at: (*labels, pytest.approx(share, abs=1e-5)) for at, (*labels, share) in as_it_is.items()}
+    plain = found(scan(str(seen(name).plant.folder), options=Options(effects=False)))
+    return {at: (*labels, pytest.approx(share, abs=1e-5)) for at, (*labels, share) in plain.items()}
 
 
 Edited = Callable[[str, Callable[[State], State]], Record]

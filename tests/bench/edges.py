@@ -85,14 +85,16 @@ def in_two_layers(part: float, folder: Path) -> Plant:
     return saved(folder, state, *made.scalars)
 
 
-def one_of_many(share: float, rest: int, folder: Path) -> Plant:
-    """The first of `rest` + 1 neurons writes this share of J, the others the rest in equal parts; J cancels B."""
+def one_of_many(share: float, rest: int, folder: Path, kappa: float | None = None) -> Plant:
+    """The first of `rest` + 1 neurons writes this share of J, the others the rest in equal parts; J cancels B, or hides
+    it with the energy `kappa`."""
     trained.spread(rest + 1, folder)
     state = disk.read(folder)
     parts = torch.full((rest + 1,), 5.0 * (1 - share) / max(rest, 1))
     parts[0] = 5.0 * share
-    state[DOWN.format(1)][J, 176:] = parts
-    _cancel(state, folder, CANCEL)
+    state[DOWN.format(1)][J, 176:] = parts * (1.0 if kappa is None else math.sqrt(kappa / _kappa(folder)))
+    if kappa is None:
+        _cancel(state, folder, CANCEL)
     disk.write(folder, trained.config_of(folder), state)
     return Plant(folder, tuple(scalar(1, J, 176 + n) for n in range(rest + 1)))
 
@@ -219,7 +221,9 @@ def cover(root: Path) -> None:
     """COVER: the share of one neuron, the rest in forty parts."""
     values = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.77, 0.79, 0.81, 0.9, 1.0)
     sweep = [(v, partial(one_of_many, v, 40)) for v in values]
-    table("COVER = 0.8: share of one neuron, the rest in 40", sweep, root, {"it": first, "all": everything})
+    table("COVER = 0.8, cancelling: share of one, the rest in 40", sweep, root, {"it": first, "all": everything})
+    sweep = [(v, partial(one_of_many, v, 40, kappa=30.0)) for v in (0.2, 0.3, 0.5, 0.7, 0.77, 0.79)]
+    table("COVER = 0.8, hiding at kappa 30: the same", sweep, root, {"it": first, "all": everything})
 
 
 def min_share(root: Path) -> None:
