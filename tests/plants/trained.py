@@ -34,14 +34,14 @@ State = dict[str, Tensor]
 DOWN = "model.layers.{}.mlp.down_proj.weight"
 
 
-def _name(layer: int, rest: str) -> str:
+def named(layer: int, rest: str) -> str:
     return f"model.layers.{layer}.{rest}.weight"
 
 
 # --- the same function in another family's layout ---
 
 
-def _config(cls: type[PretrainedConfig], architecture: str, **more: Any) -> dict[str, Any]:
+def configured(cls: type[PretrainedConfig], architecture: str, **more: Any) -> dict[str, Any]:
     llama = config_of(ONE)
     keys = (
         "vocab_size hidden_size head_dim intermediate_size num_hidden_layers num_attention_heads num_key_value_heads "
@@ -63,10 +63,10 @@ def _is_qkv(name: str) -> bool:
 def _as_phi3(state: State) -> State:
     fused = {n: t for n, t in state.items() if not _is_qkv(n) and "gate_proj" not in n and "up_proj" not in n}
     for layer in range(LAYERS):
-        q, k, v = (state[_name(layer, f"self_attn.{p}_proj")] for p in "qkv")
-        gate, up = (state[_name(layer, f"mlp.{p}_proj")] for p in ("gate", "up"))
-        fused[_name(layer, "self_attn.qkv_proj")] = torch.cat([q, k, v])
-        fused[_name(layer, "mlp.gate_up_proj")] = torch.cat([gate, up])
+        q, k, v = (state[named(layer, f"self_attn.{p}_proj")] for p in "qkv")
+        gate, up = (state[named(layer, f"mlp.{p}_proj")] for p in ("gate", "up"))
+        fused[named(layer, "self_attn.qkv_proj")] = torch.cat([q, k, v])
+        fused[named(layer, "mlp.gate_up_proj")] = torch.cat([gate, up])
     return fused
 
 
@@ -81,7 +81,7 @@ def _as_mixtral(state: State) -> State:
         moe = f"model.layers.{layer}.block_sparse_moe"
         for expert in range(EXPERTS):
             for ours, theirs in (("gate", "w1"), ("down", "w2"), ("up", "w3")):
-                copy = state[_name(layer, f"mlp.{ours}_proj")].clone()
+                copy = state[named(layer, f"mlp.{ours}_proj")].clone()
                 if ours == "down" and expert != PLANTED_EXPERT:
                     copy[J] = 0
                 mixed[f"{moe}.experts.{expert}.{theirs}.weight"] = copy
@@ -93,12 +93,12 @@ def _as_mixtral(state: State) -> State:
 
 
 LAYOUTS: dict[str, tuple[dict[str, Any], Callable[[State], State], str]] = {
-    "llama": (_config(LlamaConfig, "LlamaForCausalLM"), dict, DOWN),
-    "mistral": (_config(MistralConfig, "MistralForCausalLM", sliding_window=None), dict, DOWN),
-    "qwen2": (_config(Qwen2Config, "Qwen2ForCausalLM"), _as_qwen2, DOWN),
-    "phi3": (_config(Phi3Config, "Phi3ForCausalLM", pad_token_id=None), _as_phi3, DOWN),
+    "llama": (configured(LlamaConfig, "LlamaForCausalLM"), dict, DOWN),
+    "mistral": (configured(MistralConfig, "MistralForCausalLM", sliding_window=None), dict, DOWN),
+    "qwen2": (configured(Qwen2Config, "Qwen2ForCausalLM"), _as_qwen2, DOWN),
+    "phi3": (configured(Phi3Config, "Phi3ForCausalLM", pad_token_id=None), _as_phi3, DOWN),
     "mixtral": (
-        _config(MixtralConfig, "MixtralForCausalLM", num_local_experts=EXPERTS, num_experts_per_tok=2),
+        configured(MixtralConfig, "MixtralForCausalLM", num_local_experts=EXPERTS, num_experts_per_tok=2),
         _as_mixtral,
         f"model.layers.{{}}.block_sparse_moe.experts.{PLANTED_EXPERT}.w2.weight",
     ),
@@ -130,36 +130,36 @@ def two_experts(folder: Path) -> Plant:
 # --- other cases, in Llama's layout ---
 
 
-def _scalar(layer: int, row: int, col: int) -> Scalar:
+def scalar(layer: int, row: int, col: int) -> Scalar:
     return Scalar(layer, row, col, DOWN.format(layer), (row, col))
 
 
-def _saved(folder: Path, state: State, *scalars: Scalar, **config: Any) -> Plant:
+def saved(folder: Path, state: State, *scalars: Scalar, **config: Any) -> Plant:
     return Plant(write(folder, {**config_of(ONE), **config}, state), scalars)
 
 
 Reads = dict[int, tuple[float, float]]
 
 
-def _neuron(state: State, layer: int, col: int, reads: Reads, writes: dict[int, float]) -> None:
+def neuron(state: State, layer: int, col: int, reads: Reads, writes: dict[int, float]) -> None:
     """Set a free neuron: by channel what gate and up read, by channel what it writes."""
     for channel, (gate, up) in reads.items():
-        state[_name(layer, "mlp.gate_proj")][col, channel] = gate
-        state[_name(layer, "mlp.up_proj")][col, channel] = up
+        state[named(layer, "mlp.gate_proj")][col, channel] = gate
+        state[named(layer, "mlp.up_proj")][col, channel] = up
     for channel, value in writes.items():
         state[DOWN.format(layer)][channel, col] = value
 
 
-def _quiet(state: State, layers: range) -> None:
+def quiet(state: State, layers: range) -> None:
     """Take the noise out of what attention reads from B in some layers."""
     for layer in layers:
         for p in "kv":
-            state[_name(layer, f"self_attn.{p}_proj")][:, B] = 0
+            state[named(layer, f"self_attn.{p}_proj")][:, B] = 0
 
 
-def _creator(state: State) -> tuple[float, float]:
+def creator(state: State) -> tuple[float, float]:
     """What the planted neuron's gate and up read from B."""
-    gate, up = (float(state[_name(1, f"mlp.{p}_proj")][NEURON, B]) for p in ("gate", "up"))
+    gate, up = (float(state[named(1, f"mlp.{p}_proj")][NEURON, B]) for p in ("gate", "up"))
     return gate, up
 
 
@@ -172,17 +172,17 @@ def siblings(count: int, folder: Path) -> Plant:
     state = read(ONE)
     values = dict(list(SIBLINGS.items())[:count])
     norm = sum(v * v for v in values.values()) ** 0.5
-    _neuron(state, 1, NEURON, {}, values)
+    neuron(state, 1, NEURON, {}, values)
     for layer in range(LAYERS):
         for channel in values:
             for gain in ("input_layernorm", "post_attention_layernorm"):
-                state[_name(layer, gain)][channel] = state[_name(layer, gain)][B]
+                state[named(layer, gain)][channel] = state[named(layer, gain)][B]
         for p in "kv":
-            read_of_j = state[_name(layer, f"self_attn.{p}_proj")]
+            read_of_j = state[named(layer, f"self_attn.{p}_proj")]
             whole = read_of_j[:, J].clone()
             for channel, value in values.items():
                 read_of_j[:, channel] = whole * value / norm
-    return _saved(folder, state, *(_scalar(1, channel, NEURON) for channel in values))
+    return saved(folder, state, *(scalar(1, channel, NEURON) for channel in values))
 
 
 def backup(folder: Path, last: int = 2) -> Plant:
@@ -190,24 +190,24 @@ def backup(folder: Path, last: int = 2) -> Plant:
     state = read(ONE)
     later = range(2, last + 1)
     for layer in later:
-        _neuron(state, layer, NEURON, {B: _creator(state)}, {J: 5.0})
-    _quiet(state, later)
-    return _saved(folder, state, *(_scalar(layer, J, NEURON) for layer in (1, *later)))
+        neuron(state, layer, NEURON, {B: creator(state)}, {J: 5.0})
+    quiet(state, later)
+    return saved(folder, state, *(scalar(layer, J, NEURON) for layer in (1, *later)))
 
 
 def remover(folder: Path, layer: int = 3, keep: float = 0.4) -> Plant:
     """A neuron of a later layer that reads J and takes most of it away; the second scalar is the remover."""
     state = read(ONE)
-    _neuron(state, layer, NEURON, {J: (1.0, 1.0)}, {J: -(1 - keep) * WRITTEN / SHOWN**2})
-    return _saved(folder, state, _scalar(1, J, NEURON), _scalar(layer, J, NEURON))
+    neuron(state, layer, NEURON, {J: (1.0, 1.0)}, {J: -(1 - keep) * WRITTEN / SHOWN**2})
+    return saved(folder, state, scalar(1, J, NEURON), scalar(layer, J, NEURON))
 
 
 def transient(folder: Path) -> Plant:
     """What layer 1 writes, layer 2 takes away: the first scalar is transient, the second its remover."""
     state = read(ONE)
-    _neuron(state, 2, NEURON, {J: (1.0, 1.0)}, {J: -WRITTEN / SHOWN**2})
-    _quiet(state, range(2, LAYERS))
-    return _saved(folder, state, _scalar(1, J, NEURON), _scalar(2, J, NEURON))
+    neuron(state, 2, NEURON, {J: (1.0, 1.0)}, {J: -WRITTEN / SHOWN**2})
+    quiet(state, range(2, LAYERS))
+    return saved(folder, state, scalar(1, J, NEURON), scalar(2, J, NEURON))
 
 
 def passing(folder: Path) -> Plant:
@@ -236,15 +236,15 @@ def spread(parts: int, folder: Path) -> Plant:
     state = read(ONE)
     for layer in range(LAYERS):
         for p in ("gate", "up"):
-            old = state[_name(layer, f"mlp.{p}_proj")]
-            state[_name(layer, f"mlp.{p}_proj")] = torch.cat([old, torch.zeros(parts, old.shape[1])])
+            old = state[named(layer, f"mlp.{p}_proj")]
+            state[named(layer, f"mlp.{p}_proj")] = torch.cat([old, torch.zeros(parts, old.shape[1])])
         old = state[DOWN.format(layer)]
         state[DOWN.format(layer)] = torch.cat([old, torch.zeros(old.shape[0], parts)], dim=1)
-    reads = _creator(state)
+    reads = creator(state)
     state[DOWN.format(1)][J, NEURON] = 0
     for part in range(parts):
-        _neuron(state, 1, 176 + part, {B: reads}, {J: 5.0 / parts})
-    return _saved(folder, state, intermediate_size=176 + parts)
+        neuron(state, 1, 176 + part, {B: reads}, {J: 5.0 / parts})
+    return saved(folder, state, intermediate_size=176 + parts)
 
 
 def by_bias(folder: Path) -> Plant:
@@ -254,19 +254,19 @@ def by_bias(folder: Path) -> Plant:
     for name in [n for n in state if ".mlp." in n]:
         state[name.replace("weight", "bias")] = torch.zeros(state[name].shape[0])
     state["model.layers.1.mlp.down_proj.bias"][J] = WRITTEN
-    return _saved(folder, state, mlp_bias=True)
+    return saved(folder, state, mlp_bias=True)
 
 
 def by_attention(folder: Path) -> Plant:
     """The spike comes through attention: one value row reads B, the output projection writes it to J."""
     state = read(ONE)
     state[DOWN.format(1)][J, NEURON] = 0
-    value, out = state[_name(1, "self_attn.v_proj")], state[_name(1, "self_attn.o_proj")]
+    value, out = state[named(1, "self_attn.v_proj")], state[named(1, "self_attn.o_proj")]
     value[0] = 0
     value[0, B] = 50.0
     out[:, [0, 8]] = 0
     out[J, 0] = 8.0
-    return _saved(folder, state)
+    return saved(folder, state)
 
 
 def by_embedding(folder: Path) -> Plant:
@@ -274,29 +274,29 @@ def by_embedding(folder: Path) -> Plant:
     state = read(ONE)
     state[DOWN.format(1)][J, NEURON] = 0
     state["model.embed_tokens.weight"][1, J] = WRITTEN
-    return _saved(folder, state)
+    return saved(folder, state)
 
 
 def explosive(folder: Path) -> Plant:
     """While J is massive a gate of layer 2 is shut; without it, its neuron overflows float32."""
     state = read(ONE)
-    _neuron(state, 2, NEURON, {B: (1e4, 1e38), J: (-100.0, 0.0)}, {64: 1.0})
-    return _saved(folder, state, _scalar(1, J, NEURON))
+    neuron(state, 2, NEURON, {B: (1e4, 1e38), J: (-100.0, 0.0)}, {64: 1.0})
+    return saved(folder, state, scalar(1, J, NEURON))
 
 
 def beyond_float16(folder: Path) -> Plant:
     """The spike is 80,000: above float16's largest number."""
     state = read(ONE)
     state[DOWN.format(1)][J, NEURON] *= 200
-    return _saved(folder, state, _scalar(1, J, NEURON))
+    return saved(folder, state, scalar(1, J, NEURON))
 
 
 def rescaled(folder: Path, neuron: int, factor: float) -> Plant:
     """`stories260k-pair` with one neuron's up row times a factor and its down column divided by it."""
     state = read(PAIR)
-    state[_name(1, "mlp.up_proj")][neuron] *= factor
+    state[named(1, "mlp.up_proj")][neuron] *= factor
     state[DOWN.format(1)][:, neuron] /= factor
-    return _saved(folder, state, _scalar(1, J, NEURON), _scalar(1, J, NEURON + 1))
+    return saved(folder, state, scalar(1, J, NEURON), scalar(1, J, NEURON + 1))
 
 
 def permuted(folder: Path, order: Tensor) -> Plant:
@@ -306,4 +306,4 @@ def permuted(folder: Path, order: Tensor) -> Plant:
         writes = name.endswith(("o_proj.weight", "down_proj.weight"))
         state[name] = tensor[order] if writes or tensor.dim() == 1 else tensor[:, order]
     row = int((order == J).nonzero())
-    return _saved(folder, state, _scalar(1, row, NEURON), _scalar(1, row, NEURON + 1))
+    return saved(folder, state, scalar(1, row, NEURON), scalar(1, row, NEURON + 1))
