@@ -31,4 +31,5 @@ def trim() -> None:
 def rank_of(weight: Tensor, row: int, col: int) -> int:
     """The rank of |weight[row, col]| in a matrix, 1 the largest. A sum of booleans would take eight bytes for each."""
     bound = weight[row, col].abs()
-    return 1 + sum(int((rows.abs() > bound).count_nonzero()) for rows in weight.split(ROWS))
+    parts = (weight[at : at + ROWS] for at in range(0, weight.shape[0], ROWS))
+    return sum((int((part.abs() > bound).count_nonzero()) for part in parts), start=1)
