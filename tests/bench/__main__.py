@@ -71,9 +71,8 @@ def lookup(bench: Bench) -> None:
     bench.report.keep("lookup", rows=[t.as_json() for t in rows])
 
 
-def detection(bench: Bench) -> None:
+def detection(bench: Bench, name: str = "llama-1.1b") -> None:
     """Detection alone on 1.1 billion parameters against loading the whole model."""
-    name = "llama-1.1b"
     rows = in_turn(
         [
             bench.scan("swindex scan --no-effects (float32)", str(bench.made(name)), "--no-effects"),
@@ -86,7 +85,7 @@ def detection(bench: Bench) -> None:
     )
     ours, full, half, _, imports = rows
     report = bench.report
-    bench.show(f"Detection alone, 1.1 B parameters, {bench.runs} runs each", rows)
+    bench.show(f"Detection alone, {name}, {bench.runs} runs each", rows)
     targets = [
         report.target("wall time against the usual way in float32", ours.wall / full.wall, 0.6),
         report.target("the same after imports", ours.inside / full.inside, 0.6),
@@ -128,9 +127,8 @@ def evaluations(ours: Timed) -> int:
     return 1 + len(sets) + len({(w["layer"], w["expert"], w["row"], w["col"]) for w in controls})
 
 
-def effects(bench: Bench) -> None:
+def effects(bench: Bench, name: str = "llama-1.1b") -> None:
     """Detection and effects on 8 windows of 512 tokens against as many plain evaluations of the whole model."""
-    name = "llama-1.1b"
     sizes = ("--windows", "8", "--window", "512", "--text", str(TEXT))
     ours = bench.scan("swindex scan, 8 windows of 512 tokens", str(bench.made(name)), *sizes)
     ours.run()
@@ -139,7 +137,7 @@ def effects(bench: Bench) -> None:
         f"usual way, float32, {sets} x 8 evaluations", name, "float32", "evaluate", str(sets), "8", "512", str(TEXT)
     )
     plain.run()
-    bench.show(f"Detection and effects, 1.1 B parameters, {sets} models on 8 windows, one run each", [ours, plain])
+    bench.show(f"Detection and effects, {name}, {sets} models on 8 windows, one run each", [ours, plain])
     targets = [
         bench.report.target("wall time against as many plain evaluations", ours.wall / plain.wall, 1.2),
         bench.report.target("the same after imports", ours.inside / plain.inside, 1.2),
@@ -148,9 +146,8 @@ def effects(bench: Bench) -> None:
     bench.report.keep("effects", evaluations=sets, rows=[ours.as_json(), plain.as_json()], targets=targets)
 
 
-def hub(bench: Bench) -> None:
+def hub(bench: Bench, name: str = "llama-1.1b") -> None:
     """From a loopback Hub, which shares this machine's cores, against from local disk."""
-    name = "llama-1.1b"
     with serving(name) as environment:
         rows = in_turn(
             [
@@ -160,7 +157,7 @@ def hub(bench: Bench) -> None:
             bench.runs,
         )
     here, there = rows
-    bench.show(f"Detection alone from disk and from the Hub, 1.1 B parameters, {bench.runs} runs each", rows)
+    bench.show(f"Detection alone from disk and from the Hub, {name}, {bench.runs} runs each", rows)
     targets = [
         bench.report.target("wall time against from disk", there.wall / here.wall, 1.3),
         *costs(bench.report, there, SHAPES[name]),
