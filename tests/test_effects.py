@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from swindex.crawler.architectures.families import FAMILIES
 from swindex.crawler.architectures.sites import find_sites
 from swindex.crawler.checkpoint.local import LocalCheckpoint
 from swindex.crawler.detection import constants as c
@@ -41,7 +40,7 @@ CASES: dict[str, Callable] = {
     "two_experts": trained.two_experts,
     "remover": trained.remover,
     "passing": trained.passing,
-    **{name: partial(families.make, name) for name in sorted(FAMILIES)},
+    **{name: partial(families.make, name) for name in sorted(families.TABLE)},
 }
 
 

@@ -216,19 +216,19 @@ def passing(folder: Path) -> Plant:
     state = read(ONE)
     values, third = {67: 5.0, 66: -4.75}, 65
     norm = sum(v * v for v in values.values()) ** 0.5
-    _neuron(state, 1, NEURON + 1, {B: _creator(state)}, {66: values[66]})
+    neuron(state, 1, NEURON + 1, {B: creator(state)}, {66: values[66]})
     for layer in range(LAYERS):
         for gain in ("input_layernorm", "post_attention_layernorm"):
-            state[_name(layer, gain)][[*values, third]] = float(state[_name(layer, gain)][B])
+            state[named(layer, gain)][[*values, third]] = float(state[named(layer, gain)][B])
         for p in "kv":
-            read_of_j = state[_name(layer, f"self_attn.{p}_proj")]
+            read_of_j = state[named(layer, f"self_attn.{p}_proj")]
             whole = read_of_j[:, J].clone()
             for channel, value in values.items():
                 read_of_j[:, channel] = whole * value / norm
-    _neuron(state, 2, NEURON + 2, {67: (1.0, 1.0)}, {third: WRITTEN / 32})
-    _neuron(state, 3, NEURON + 2, {third: (1.0, 1.0)}, {third: -WRITTEN / 22.17})
+    neuron(state, 2, NEURON + 2, {67: (1.0, 1.0)}, {third: WRITTEN / 32})
+    neuron(state, 3, NEURON + 2, {third: (1.0, 1.0)}, {third: -WRITTEN / 22.17})
     scalars = [(1, 67, NEURON), (1, 66, NEURON + 1), (2, third, NEURON + 2), (3, third, NEURON + 2)]
-    return _saved(folder, state, *(_scalar(*at) for at in scalars))
+    return saved(folder, state, *(scalar(*at) for at in scalars))
 
 
 def spread(parts: int, folder: Path) -> Plant:
