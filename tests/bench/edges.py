@@ -25,7 +25,7 @@ from swindex.crawler.detection.massive import massive
 from swindex.crawler.scanning import quiet, scan
 from swindex.schema.record import Record
 from swindex.schema.types import Intervention
-from tests.plants import Plant, cases, disk, trained
+from tests.plants import Plant, disk, makers, trained
 from tests.plants.confusion import EFFECTS, STRONG, WINDOW, WINDOWS
 from tests.plants.trained import DOWN, LAYERS, NEURON, ONE, B, J, State, creator, named, neuron, saved, scalar
 
@@ -40,7 +40,7 @@ Sweep = Iterable[tuple[Any, Callable[[Path], Plant]]]
 
 def hiding(kappa: float, folder: Path) -> Plant:
     """The super weight so strong that J has `kappa` times the energy of all other channels."""
-    made = cases.as_it_is(ONE.name, folder)
+    made = makers.as_it_is(ONE.name, folder)
     state = disk.read(ONE)
     state[DOWN.format(1)][J, NEURON] *= math.sqrt(kappa / _kappa(made.folder))
     return saved(folder, state, scalar(1, J, NEURON))
@@ -78,7 +78,7 @@ def _kappa(folder: Path) -> float:
 
 def in_two_layers(part: float, folder: Path) -> Plant:
     """Layer 2 adds so much of the whole to what layer 1 writes; the two cancel B in layers 3 and 4."""
-    made = cases.amplified(folder, layer=2, part=part)
+    made = makers.amplified(folder, layer=2, part=part)
     state = disk.read(folder)
     trained.quiet(state, range(2, 3))
     _cancel(state, folder, range(3, LAYERS))
@@ -123,7 +123,7 @@ def behind_others(others: int, folder: Path) -> Plant:
     gain, down = state[named(1, "post_attention_layernorm")], state[DOWN.format(1)]
     down[J, 176:], down[J, NEURON] = 0.0, 5.0
     for n, (token, channel) in enumerate(zip(TOKENS[:others], CHANNELS, strict=False)):
-        state[cases.EMBEDDING][token, channel], gain[channel] = 1.0, float(gain[B])
+        state[makers.EMBEDDING][token, channel], gain[channel] = 1.0, float(gain[B])
         neuron(state, 1, 176 + n, {B: (0.0, 0.0), channel: creator(state)}, {J: 50.0 * (others - n)})
     disk.write(folder, trained.config_of(folder), state)
     return Plant(folder, (scalar(1, J, NEURON),))
@@ -236,7 +236,7 @@ def min_share(root: Path) -> None:
 def members(root: Path) -> None:
     """MAX_MEMBERS and MAX_GROUP: equal neurons on one channel."""
     values = (1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 16)
-    sweep = [(v, partial(cases.many, v)) for v in values]
+    sweep = [(v, partial(makers.many, v)) for v in values]
     table("MAX_MEMBERS = 4, MAX_GROUP = 8: equal neurons", sweep, root, {"one": first, "all": everything})
 
 
@@ -248,7 +248,7 @@ def persist(root: Path) -> None:
 
 def rounds(root: Path) -> None:
     """ROUNDS: masked weights one behind the other."""
-    sweep = [(v, partial(cases.chain, v - 1)) for v in (1, 2, 3, 4, 5, 6, 7)]
+    sweep = [(v, partial(makers.chain, v - 1)) for v in (1, 2, 3, 4, 5, 6, 7)]
     table("ROUNDS = 4: length of a chain", sweep, root, {"all": everything})
 
 
