@@ -16,7 +16,7 @@ _OUTCOMES = {
     "reported": "Reported by outside sources; not scanned by swindex.",
     "found": "Scanned by swindex: super weights found.",
     "none_found": "Scanned by swindex: no super weight found.",
-    "untested": "Scanned by swindex, without a conclusion: what removing weights does was not measured.",
+    "untested": "Scanned by swindex, without a conclusion: not everything was looked at or measured.",
     "gated": "Not scanned: the repository is gated.",
     "not_found": "Not scanned: the model or the revision is not on the Hub.",
     "needs_remote_code": "Not scanned: the model needs code from its repository, which swindex never runs.",

@@ -133,8 +133,8 @@ class Scan(Part):
     def _consistent(self) -> Self:
         if (self.outcome in SCANNED) == (self.reason is not None):
             raise ValueError(f"outcome {self.outcome} {'takes no' if self.reason else 'needs a'} reason")
-        if self.outcome is Outcome.UNTESTED and self.settings.effects:
-            raise ValueError("outcome untested is for a scan without effects")
+        if self.outcome is Outcome.UNTESTED and self.settings.effects and self.converged is not False:
+            raise ValueError("outcome untested is for a scan without effects, or one whose rounds did not end")
         if self.outcome in SCANNED and not self.layers_covered:
             raise ValueError(f"outcome {self.outcome} without a covered layer: an unread model is not a result")
         return self

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from swindex.crawler.architectures.sites import find_sites
 from swindex.crawler.checkpoint.local import LocalCheckpoint
 from swindex.crawler.detection import constants as c
 from swindex.crawler.detection.ablate import Ablator, apart_of
 from swindex.crawler.detection.lockstep import capture, logits
+from swindex.crawler.detection.proof import Proof
 from swindex.crawler.detection.run import Findings, Options, run
 from swindex.crawler.detection.treatments import Trial, scale
 from swindex.crawler.detection.weights import Find, Place
@@ -100,10 +100,10 @@ def ordinary(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ablator, C
     model, ids = disk.plain(folder), disk.windows(3, 65)
     layers = model.model.layers
     batch = capture(model, layers, ids)
-    ablator = Ablator([batch], controls=0, factors=(0.25,))
+    ablator, proof = Ablator([batch], controls=0, factors=(0.25,)), Proof(layers, batch, "here")
     for number, layer in enumerate(layers):
         new = [found(*at) for at in ORDINARY if at[0] == number]
-        ablator.step(number, layer, find_sites(layer), new)
+        ablator.step(number, layer, proof.sites(number, layer), new)
     return folder, ablator, lambda residual: logits(model, layers, batch, residual, torch.arange(65))
 
 

@@ -16,6 +16,7 @@ from . import constants as c
 from .attribution import Explained, Product, explain
 from .lockstep import Batch, advance
 from .massive import Change, changes, massive
+from .memory import rank_of
 from .weights import Find, Place, removed
 
 PEELED = (Role.CREATOR, Role.AMPLIFIER)
@@ -173,7 +174,7 @@ class Peeler:
             activation_out=product.y,
             share=product.share,
             coherence=explained.coherence or 0.0,
-            rank=int((weight.abs() > weight[place.row, place.col].abs()).sum()) + 1,
+            rank=rank_of(weight, place.row, place.col),
         )
 
 

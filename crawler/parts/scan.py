@@ -108,11 +108,14 @@ def gains_of(findings: Findings) -> Iterable[NormGain]:
         )
 
 
-def outcome_of(finds: list[Find], effects: tuple[Effect, ...], options: Options) -> Outcome:
+def outcome_of(finds: list[Find], effects: tuple[Effect, ...], options: Options, *, converged: bool) -> Outcome:
+    """How the scan ended. With candidates left after the last round the harmless ones prove nothing."""
     if not options.effects or options.depth == SCREEN:
         return Outcome.UNTESTED if finds or options.depth == SCREEN else Outcome.NONE_FOUND
     removals = [e for e in effects if e.intervention is Intervention.ZERO]
-    return Outcome.FOUND if any(e.verdict in STRONG for e in removals) else Outcome.NONE_FOUND
+    if any(e.verdict in STRONG for e in removals):
+        return Outcome.FOUND
+    return Outcome.NONE_FOUND if converged or not finds else Outcome.UNTESTED
 
 
 def events_of(findings: Findings) -> Iterable[Event]:

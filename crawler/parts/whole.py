@@ -30,7 +30,7 @@ def assemble(checkpoint: Checkpoint, findings: Findings, options: Options) -> Re
     weights = tuple(weight_of(checkpoint, findings, f, groups, scan_id) for f in finds)
     scan = Scan(
         id=scan_id,
-        outcome=outcome_of(finds, effects, options),
+        outcome=outcome_of(finds, effects, options, converged=findings.peeler.converged),
         revision=checkpoint.revision,
         settings=settings,
         time=now(),

@@ -120,11 +120,11 @@ def limit(ours: Timed, shape: Shape) -> float:
 
 
 def evaluations(ours: Timed) -> int:
-    """Models evaluated on each text: the unmodified one, each set, each control."""
+    """Models evaluated on every window of each text: the unmodified one, each set under each treatment, the one without
+    large other weights. Controls come on top, on the first window alone: they are not counted."""
     effects = ours.scan["effects"]
-    controls = [w for e in effects if e["control"] for w in e["control"]["weights"]]
-    sets = {tuple(e["weights"]) for e in effects}
-    return 1 + len(sets) + len({(w["layer"], w["expert"], w["row"], w["col"]) for w in controls})
+    treated = {(tuple(e["weights"]), e["intervention"], e["scale"]) for e in effects}
+    return 1 + len(treated) + any(e.get("outliers") for e in effects)
 
 
 def effects(bench: Bench, name: str = "llama-1.1b") -> None:
