@@ -97,9 +97,9 @@ class Basis(StrEnum):
 class Outcome(StrEnum):
     """How a scan ended.
 
-    `untested`: it cannot conclude. There are candidates whose effect was not measured (`--no-effects`); or
-    harmless ones while the last round still found more; or it was a screen, which does not look at everything. The last eight say why no scan
-    could be made; none of them means `none_found`.
+    `untested`: it cannot conclude. There are candidates whose effect was not measured (`--no-effects`); or harmless
+    ones while the last round still found more; or it was a screen, which does not look at everything. The last eight
+    say why no scan could be made; none of them means `none_found`.
     """
 
     FOUND = "found"
