@@ -23,6 +23,7 @@ from swindex.crawler.detection.attribution import Explained, explain
 from swindex.crawler.detection.corpora import Corpus, Tokens, load_tokenizer, read_corpus, shipped_corpora
 from swindex.crawler.detection.lockstep import Batch
 from swindex.crawler.detection.massive import Change, changes, kappa, massive
+from swindex.crawler.detection.run import Options
 from swindex.crawler.detection.weights import Find, Place, removed
 from swindex.crawler.refusal import Refusal
 from swindex.crawler.scanning import scan
@@ -655,3 +656,9 @@ def test_tokens_have_a_class(tmp_path: Path, position: int, token: int, kind: st
 
 def test_the_shipped_texts_are_long_enough_for_a_window(stories: Tokens) -> None:
     assert [stories.windows(corpus, 1, 512).shape for corpus in shipped_corpora()] == [(1, 512)] * 2
+
+
+def test_a_prompt_of_one_token_is_proven_on_more() -> None:
+    record = scan(str(disk.CHECKPOINTS / "stories260k-one"), options=Options(effects=False, prompt="a"))
+
+    assert [w.id for w in record.super_weights] == ["L1.R67.C172"]

@@ -3,6 +3,7 @@
 The sequence is carried through the layers only as far as kinds of layers come that were not met before.
 """
 
+import torch
 from torch import Tensor, nn
 
 from ..architectures.prove import Prover, kind_of
@@ -12,6 +13,17 @@ from .side import side_of, with_side
 
 TOKENS = 16
 """Of the sequence: enough for an attention to mix and for experts to be reached."""
+
+
+def proof_ids(watched: Tensor, vocabulary: int, longest: int) -> Tensor:
+    """Token ids (1, T) to prove layers on: the beginning of the first watched sequence, and where that is short any
+    tokens that differ: of one token an attention shows nothing."""
+    ids = watched[:1, :TOKENS]
+    missing = min(TOKENS, longest) - ids.shape[1]
+    others = (
+        torch.arange(1, missing + 1, device=ids.device) * vocabulary // (missing + 1) if missing > 0 else ids[0, :0]
+    )
+    return torch.cat([ids, others[None].to(ids.dtype)], dim=1)
 
 
 class Proof:

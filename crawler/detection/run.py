@@ -35,7 +35,7 @@ from .lockstep import Batch, capture
 from .measuring import Measured, measure_streams
 from .memory import trim
 from .peel import Peeler
-from .proof import TOKENS, Proof
+from .proof import Proof, proof_ids
 from .resident import Weights
 from .weights import Place
 
@@ -126,9 +126,9 @@ def _prepare(skeleton: Skeleton, weights: Weights, tokens: Tokens, options: Opti
     corpora = ([read_corpus(Path(t)) for t in options.texts] or shipped_corpora()) if options.effects else []
     windows = [tokens.windows(corpus, options.windows, min(options.window, longest)) for corpus in corpora]
     _check_vocabulary(skeleton, [watched, *windows], weights.checkpoint.place)
-    with weights.outside(torch.cat([ids.flatten() for ids in (watched, *windows)])):
-        batch = _capture(skeleton, watched, options)
-        proof = _capture(skeleton, watched[:1, :TOKENS], options)
+    short = proof_ids(watched, skeleton.model.config.get_text_config().vocab_size, longest)
+    with weights.outside(torch.cat([ids.flatten() for ids in (watched, short, *windows)])):
+        batch, proof = _capture(skeleton, watched, options), _capture(skeleton, short, options)
         texts = [(t, _capture(skeleton, w, options)) for t, w in zip(corpora, windows, strict=True)]
         ablator = _ablator(skeleton, [b for _, b in texts], options) if options.effects else None
     peeler = Peeler(batch, batch.first, watched=1 if options.depth == SCREEN else None)
