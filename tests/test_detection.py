@@ -661,4 +661,4 @@ def test_the_shipped_texts_are_long_enough_for_a_window(stories: Tokens) -> None
 def test_a_prompt_of_one_token_is_proven_on_more() -> None:
     record = scan(str(disk.CHECKPOINTS / "stories260k-one"), options=Options(effects=False, prompt="a"))
 
-    assert [w.id for w in record.super_weights] == ["L1.R67.C172"]
+    assert "L1.R67.C172" in [w.id for w in record.super_weights]

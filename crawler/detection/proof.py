@@ -19,10 +19,8 @@ def proof_ids(watched: Tensor, vocabulary: int, longest: int) -> Tensor:
     """Token ids (1, T) to prove layers on: the beginning of the first watched sequence, and where that is short any
     tokens that differ: of one token an attention shows nothing."""
     ids = watched[:1, :TOKENS]
-    missing = min(TOKENS, longest) - ids.shape[1]
-    others = (
-        torch.arange(1, missing + 1, device=ids.device) * vocabulary // (missing + 1) if missing > 0 else ids[0, :0]
-    )
+    missing = max(min(TOKENS, longest) - ids.shape[1], 0)
+    others = torch.arange(1, missing + 1, device=ids.device) * vocabulary // (missing + 1)
     return torch.cat([ids, others[None].to(ids.dtype)], dim=1)
 
 
