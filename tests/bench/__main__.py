@@ -80,10 +80,11 @@ def detection(bench: Bench, name: str = "llama-1.1b") -> None:
             bench.usual("usual way, bfloat16, the same sequences", name, "bfloat16", "same"),
             bench.usual("usual way, bfloat16, the paper's prompt", name, "bfloat16", "paper"),
             Timed("importing torch and transformers' Llama alone", [sys.executable, "-c", IMPORTS]),
+            bench.scan("swindex scan --depth screen", str(bench.made(name)), "--depth", "screen"),
         ],
         bench.runs,
     )
-    ours, full, half, _, imports = rows
+    ours, full, half, _, imports, screen = rows
     report = bench.report
     bench.show(f"Detection alone, {name}, {bench.runs} runs each", rows)
     targets = [
@@ -91,6 +92,7 @@ def detection(bench: Bench, name: str = "llama-1.1b") -> None:
         report.target("the same after imports", ours.inside / full.inside, 0.6),
         report.target("wall time against the usual way in bfloat16", ours.wall / half.wall, 0.6),
         report.target("the same after imports", ours.inside / half.inside, 0.6),
+        report.target("a screen after imports against the usual way in float32", screen.inside / full.inside, 0.6),
         *costs(report, ours, SHAPES[name]),
     ]
     report.say(f"the imports alone are x{imports.wall / half.wall:.2f} of the usual way in bfloat16")

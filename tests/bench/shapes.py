@@ -99,7 +99,7 @@ class Shape:
         found["config.json"] = json.dumps(self.config).encode()
         if len(self.files) > 1:
             weight_map = {name: file for file, tensors in self.files.items() for name in tensors}
-            found["model.safetensors.index.json"] = json.dumps({"weight_map": weight_map}).encode()
+            found["model.safetensors.index.json"] = json.dumps({"metadata": {}, "weight_map": weight_map}).encode()
         return found
 
 
