@@ -7,7 +7,7 @@ pass, layers set aside again, turns a final residual into logits. Knows nothing 
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..refusal import unsupported
-from .side import MAX_OUTPUTS, Passing, side_of, with_side
+from .side import MAX_OUTPUTS, Passing, joined, side_of, split, with_side
 
 
 @dataclass
@@ -35,6 +35,8 @@ class Batch:
     passing: Passing = field(default_factory=Passing)
     copies_first: bool = False
     """Whether the model has its S residuals as (S, B, T, D)."""
+    parts: list["Batch"] = field(default_factory=list)
+    """The sequences one by one, where they are taken through the layers so: it bounds what a layer computes at once."""
 
     def inner(self, hidden: Tensor) -> Tensor:
         """A residual of the model in our order of axes."""
@@ -152,10 +154,21 @@ def capture(model: PreTrainedModel, layers: nn.ModuleList, ids: Tensor) -> Batch
     raise unsupported(f"{name}: cannot be run with its layers set aside: {reason}")
 
 
+def capture_each(model: PreTrainedModel, layers: nn.ModuleList, ids: Tensor) -> Batch:
+    """The same, for sequences (B, T) that are taken through the layers one after the other."""
+    if len(ids) == 1:
+        return capture(model, layers, ids)
+    parts = [capture(model, layers, one[None]) for one in ids]
+    return replace(parts[0], ids=ids, residual=torch.cat([p.first for p in parts]), parts=parts)
+
+
 def advance(layer: nn.Module, number: int, batch: Batch, residual: Tensor) -> Tensor:
     """The residual (B, T, D) after layer `number`; unchanged if the model does not call it."""
     if number not in batch.calls:
         return residual
+    if batch.parts:
+        each = zip(batch.parts, split(residual), strict=False)
+        return joined([advance(layer, number, part, one) for part, one in each])
     side = side_of(residual)
     (args, kwargs), shared = batch.passing.fill(batch.calls[number], side)
     with torch.no_grad():

@@ -31,7 +31,7 @@ from .corpora import (
     shipped_corpora,
     start_only,
 )
-from .lockstep import Batch, capture
+from .lockstep import Batch, capture, capture_each
 from .measuring import Measured, measure_streams
 from .memory import trim
 from .peel import Peeler
@@ -129,7 +129,7 @@ def _prepare(skeleton: Skeleton, weights: Weights, tokens: Tokens, options: Opti
     short = proof_ids(watched, skeleton.model.config.get_text_config().vocab_size, longest)
     with weights.outside(torch.cat([ids.flatten() for ids in (watched, short, *windows)])):
         batch, proof = _capture(skeleton, watched, options), _capture(skeleton, short, options)
-        texts = [(t, _capture(skeleton, w, options)) for t, w in zip(corpora, windows, strict=True)]
+        texts = [(t, _windows(skeleton, w, options)) for t, w in zip(corpora, windows, strict=True)]
         ablator = _ablator(skeleton, [b for _, b in texts], options) if options.effects else None
     peeler = Peeler(batch, batch.first, watched=1 if options.depth == SCREEN else None)
     return Findings(skeleton, tokens, prompts, texts, peeler, ablator, proof, dtype=weights.dtype)
@@ -144,7 +144,7 @@ def _watched(skeleton: Skeleton, tokens: Tokens, options: Options, longest: int)
 def _ablator(skeleton: Skeleton, batches: list[Batch], options: Options) -> Ablator:
     """Controls run on the first windows only; a call of fewer windows has masks of its own."""
     few = c.CONTROL_WINDOWS
-    shorter = [b if len(b.ids) <= few else _capture(skeleton, b.ids[:few], options) for b in batches]
+    shorter = [b if len(b.ids) <= few else _windows(skeleton, b.ids[:few], options) for b in batches]
     return Ablator(batches, shorter=shorter, factors=options.factors)
 
 
@@ -158,6 +158,10 @@ def _check_vocabulary(skeleton: Skeleton, batches: list[Tensor], place: str) -> 
 
 def _capture(skeleton: Skeleton, ids: Tensor, options: Options) -> Batch:
     return capture(skeleton.model, skeleton.layers, ids.to(options.device))
+
+
+def _windows(skeleton: Skeleton, ids: Tensor, options: Options) -> Batch:
+    return capture_each(skeleton.model, skeleton.layers, ids.to(options.device))
 
 
 def _layers(findings: Findings, weights: Weights, options: Options, progress: Progress) -> None:

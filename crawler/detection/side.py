@@ -7,8 +7,8 @@ the same twice. Knows nothing of what the values mean.
 """
 
 import copy
-from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -25,6 +25,8 @@ class Side:
 
     outputs: dict[tuple[int, int], Any] = field(default_factory=dict)
     shared: dict[str, Any] = field(default_factory=dict)
+    each: tuple["Side", ...] = ()
+    """Those of the sequences, where they are taken through the layers one by one."""
 
 
 @dataclass
@@ -96,24 +98,19 @@ def overwrite(residual: Tensor, after: Tensor) -> None:
 
 def fork(residual: Tensor, windows: int | None = None) -> Tensor:
     """A copy of a residual with its state, of the first `windows` sequences alone if that is given."""
-    whole = len(residual)
-
-    def cut(value: Any) -> Any:
-        return value[:windows] if isinstance(value, Tensor) and value.dim() and len(value) == whole else value
-
     side = side_of(residual)
-    if windows is not None and windows < whole:
-        side = Side(_mapped(side.outputs, cut), {name: _mapped(each, cut) for name, each in side.shared.items()})
-    return with_side(residual[:windows].clone(), side)
+    if windows is not None and windows < len(residual) and not side.each and (side.outputs or side.shared):
+        raise ValueError("the state of sequences that were taken together cannot be cut")
+    one = windows == 1 and side.each
+    return with_side(residual[:windows].clone(), side.each[0] if one else replace(side, each=side.each[:windows]))
 
 
-def _mapped(values: Any, change: Callable[[Any], Any]) -> Any:
-    """A mapping, tuple or list with every tensor in it changed."""
-    if isinstance(values, Mapping):
-        changed = copy.copy(values)
-        for key, value in values.items():
-            changed[key] = _mapped(value, change)  # type: ignore[index]
-        return changed
-    if isinstance(values, tuple | list):
-        return type(values)(_mapped(v, change) for v in values)
-    return change(values)
+def split(residual: Tensor) -> list[Tensor]:
+    """The sequences of a residual (B, ...), each with its own state."""
+    each = side_of(residual).each or (Side(),) * len(residual)
+    return [with_side(one, side) for one, side in zip(torch.split(residual, 1), each, strict=True)]
+
+
+def joined(parts: list[Tensor]) -> Tensor:
+    """Sequences put together again, their states beside one another."""
+    return with_side(torch.cat(parts), Side(each=tuple(side_of(p) for p in parts)))
