@@ -123,10 +123,12 @@ def limit(ours: Timed, shape: Shape) -> float:
 
 def evaluations(ours: Timed) -> int:
     """Models evaluated on every window of each text: the unmodified one, each set under each treatment, the one without
-    large other weights. Controls come on top, on the first window alone: they are not counted."""
+    large other weights; and the controls, of which each is evaluated on the first window alone."""
     effects = ours.scan["effects"]
     treated = {(tuple(e["weights"]), e["intervention"], e["scale"]) for e in effects}
-    return 1 + len(treated) + any(e.get("outliers") for e in effects)
+    controls = {(w["layer"], w["row"], w["col"]) for e in effects if e["control"] for w in e["control"]["weights"]}
+    windows = max((e["corpus"]["windows"] for e in effects), default=1)
+    return 1 + len(treated) + any(e.get("outliers") for e in effects) + -(-len(controls) // windows)
 
 
 def effects(bench: Bench, name: str = "llama-1.1b") -> None:
