@@ -6,7 +6,7 @@ single edits of the pair against measured effects; here no effects are measured.
 
 import json
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from swindex.crawler.architectures.prove import Prover
 from swindex.crawler.architectures.resolve import resolve
 from swindex.crawler.architectures.skeleton import build
 from swindex.crawler.checkpoint.local import LocalCheckpoint
 from swindex.crawler.detection.corpora import load_tokenizer
-from swindex.crawler.detection.lockstep import advance, capture
+from swindex.crawler.detection.lockstep import capture
 from swindex.crawler.detection.peel import Peeler
+from swindex.crawler.detection.proof import Proof
 from swindex.crawler.detection.resident import Weights
 from swindex.crawler.detection.run import Options
 from swindex.crawler.scanning import quiet, scan
@@ -155,14 +155,13 @@ def peeled(name: str, ids: Tensor) -> set[tuple[str, str, int]]:
     quiet()
     checkpoint = LocalCheckpoint(seen(name).plant.folder)
     skeleton = build(*resolve(checkpoint.config, checkpoint.place), checkpoint.tensors, checkpoint.place)
-    weights, prover = Weights(skeleton, checkpoint), Prover(checkpoint.place)
-    with weights.outside(embed=True):
+    weights = Weights(skeleton, checkpoint)
+    with weights.outside(ids):
         batch = capture(skeleton.model, skeleton.layers, ids)
-    peeler = Peeler(batch, batch.first)
+    peeler, proof = Peeler(batch, batch.first), Proof(skeleton.layers, batch, checkpoint.place)
     for number in range(len(skeleton.layers)):
         with weights.layer(number) as layer:
-            run = partial(advance, layer, number, batch)
-            peeler.step(number, layer, prover.sites(layer, run, peeler.streams[0].residual))
+            peeler.step(number, layer, proof.sites(number, layer))
     return {(p.id, str(f.role), f.round) for p, f in peeler.finds.items()}
 
 
