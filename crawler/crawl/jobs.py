@@ -63,7 +63,7 @@ class Done:
         """Read it, strictly; raise ValueError, TypeError, KeyError for anything else."""
         parts = data["result"]
         model, scan = _read(Model, parts["model"]), _read(Scan, parts["scan"])
-        lists = {name: tuple(_read(kind, p) for p in parts[name]) for name, kind in _PARTS.items()}
+        lists: dict[str, Any] = {name: tuple(_read(kind, p) for p in parts[name]) for name, kind in _PARTS.items()}
         rest = {k: data[k] for k in ("how", "bytes", "requests", "seconds", "lasting", "facts")}
         return cls(Job(**data["job"]), Result(model, scan, **lists), **rest)
 
