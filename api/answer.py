@@ -8,7 +8,7 @@ from typing import Any
 
 from ..index.errors import NotInIndex, StoreError
 from .names import Asked, nearest, parse_model_id
-from .reading import Found, find, index_time, model_ids
+from .reading import Found, find, index_facts, model_ids
 from .view import inherit, unknown, view
 
 Json = dict[str, Any]
@@ -25,8 +25,8 @@ def answer(asked: Asked, records: Path, base: str | None = None) -> Json:
     found = find(records, asked)
     if found is None and base is None:
         raise NotInIndex(not_in_index(asked.model_id, records))
-    time = index_time(records)
-    document = unknown(asked.model_id, time) if found is None else _viewed(found, asked.model_id, time)
+    index = index_facts(records)
+    document = unknown(asked.model_id, index) if found is None else _viewed(found, asked.model_id, index)
     return document if has_own_answer(document) else _inherited(document, records, base)
 
 
@@ -53,12 +53,12 @@ def _inherited(document: Json, records: Path, base: str | None) -> Json:
         raise NotInIndex(not_in_index(base, records))
     if found is None or named == document["model"]["id"]:
         return document
-    return inherit(document, _viewed(found, named, document["index"]["time"]))
+    return inherit(document, _viewed(found, named))
 
 
-def _viewed(found: Found, model_id: str, time: str | None) -> Json:
+def _viewed(found: Found, model_id: str, index: Json | None = None) -> Json:
     try:
-        return view(found.record, time, found.torn)
+        return view(found.record, index, found.torn)
     except (KeyError, TypeError, AttributeError) as error:
         what = f"{type(error).__name__}: {error}"
         raise StoreError(f"{model_id}: its record is damaged ({what}); `swindex index check` says where") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import index
-from ..index import log
+from ..index import heartbeat, log
 from ..index.errors import DamagedLog, NotInIndex, StoreError
 from ..schema.canonical import strict_loads
 from ..schema.errors import JsonError, UsageError
@@ -98,9 +98,14 @@ def model_ids(records: Path) -> list[str]:
     return [model_id for path in log.log_paths(records) if (model_id := log.id_of(path))]
 
 
-def index_time(records: Path) -> str | None:
-    """The time of the newest version in the index, None for an empty one. Reads every log but parses none."""
-    return max((time for path in log.log_paths(records) if (time := _newest_time(path))), default=None)
+def index_facts(records: Path) -> Json:
+    """`time` of the newest version in the index (None for an empty one) and its last `crawl` (None if there was none).
+
+    The heartbeat says both; an index without one is read, every log of it, and parsed nowhere.
+    """
+    beat = heartbeat.read(records.parent)
+    newest = beat["newest"] or max((t for path in log.log_paths(records) if (t := _newest_time(path))), default=None)
+    return {"time": newest, "crawl": beat["crawl"]}
 
 
 def _newest_time(path: Path) -> str | None:

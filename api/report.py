@@ -44,7 +44,7 @@ def report(document: Json, width: int = WIDTH, colour: bool = False, today: date
     page, caveats = Page(width, colour), Caveats()
     _title(page, document)
     _outcome(page, document)
-    for warning in warnings(document):
+    for warning in (*warnings(document), *stale(document["index"], today or date.today())):
         page.text(f"! {warning}", "yellow", hang="  ")
     coordinates(page, document)
     effects(page, document, caveats)
@@ -113,6 +113,22 @@ def warnings(document: Json) -> list[str]:
         found.append("Only a part of the layers was covered.")
     if document["index"]["torn"]:
         found.append("The log of this model ends in a half-written version, which is left out.")
+    return found
+
+
+STALE = {"crawl": 30, "time": 180}
+"""Days after which a reader is told that the last crawl, or where there was none the newest record, is old."""
+
+
+def stale(index: Json, today: date) -> list[str]:
+    """That nobody has looked at the Hub for long, or that the last crawl did not end well."""
+    crawl, found = index["crawl"], []
+    what, last = ("crawl", crawl["ended"]) if crawl else ("time", index["time"])
+    if last and _days(last, today) > STALE[what]:
+        name = "last crawl into" if crawl else "newest record of"
+        found.append(f"OLD: the {name} this index is of {_dated(last, today)}; newer models and commits are not in it.")
+    if crawl and crawl["stopped"]:
+        found.append(f"The last crawl stopped early: {crawl['stopped']}.")
     return found
 
 
@@ -198,9 +214,15 @@ def _age(page: Page, document: Json, today: date) -> None:
         page.text(f"{base['id']}: version {base['version']} of {_dated(base['time'], today)}.", "dim")
     if document["index"]["time"]:
         page.text(f"Newest record of this index: {_dated(document['index']['time'], today)}.", "dim")
+    if document["index"]["crawl"]:
+        page.text(f"Last crawl: {_dated(document['index']['crawl']['ended'], today)}.", "dim")
+
+
+def _days(time: str, today: date) -> int:
+    return (today - date.fromisoformat(time[:10])).days
 
 
 def _dated(time: str, today: date) -> str:
-    days = (today - date.fromisoformat(time[:10])).days
+    days = _days(time, today)
     ago = "today" if days <= 0 else "yesterday" if days == 1 else f"{days} days ago"
     return f"{time[:10]} ({ago})"

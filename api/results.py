@@ -226,11 +226,24 @@ class RecordView(_Part):
     withdrawn: WithdrawnView | None
 
 
+class CrawlView(_Part):
+    """The last crawl into the index, and how much of the Hub's listing it covered."""
+
+    started: str
+    ended: str
+    complete: bool
+    stopped: str | None
+    listed: int
+    eligible: int
+    indexed: int
+
+
 class IndexView(_Part):
     """The index that was asked."""
 
     time: str | None
     torn: bool
+    crawl: CrawlView | None
 
 
 class LookupResult(_Part):

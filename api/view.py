@@ -38,7 +38,9 @@ The shape is stable: names are added, never removed or narrowed. Every name is a
                      id, revision, relation, outcome, version, time
     record           version, time, digest, schema_version, submitter, withdrawn (time, reason); null if there is none
     index            time (of the newest version in the index; null if the record is not from an index),
-                     torn (true if the model's log ends in a half-written version, which was left out)
+                     torn (true if the model's log ends in a half-written version, which was left out),
+                     crawl (the last one: started, ended, complete, stopped, listed, eligible, indexed; null if
+                     there was none)
 
 Figures are copied and sorted here, never judged: verdicts and locations are the record's own status.
 """
@@ -70,8 +72,11 @@ _RECORD = ("version", "time", "digest", "schema_version", "submitter", "withdraw
 UNKNOWN = "unknown"
 
 
-def view(record: Json, index_time: str | None = None, torn: bool = False) -> Json:
-    """The document for one version of a record, given as plain JSON data; raise KeyError where it is not a record."""
+def view(record: Json, index: Json | None = None, torn: bool = False) -> Json:
+    """The document for one version of a record, given as plain JSON data; raise KeyError where it is not a record.
+
+    `index`: `time` and `crawl` of the index that it is from.
+    """
     observations = record.get("observations", [])
     scans = record.get("scans", [])
     sets = [{w["id"]} for w in record.get("super_weights", [])] + [set(g["members"]) for g in record.get("groups", [])]
@@ -88,15 +93,15 @@ def view(record: Json, index_time: str | None = None, torn: bool = False) -> Jso
         "notes": [_pick(r, ("about", "text")) for r in record.get("remarks", [])],
         "inherited_from": None,
         "record": _pick(record["provenance"], _RECORD),
-        "index": {"time": index_time, "torn": torn},
+        "index": {**(index or {"time": None, "crawl": None}), "torn": torn},
     }
 
 
-def unknown(model_id: str, index_time: str | None) -> Json:
+def unknown(model_id: str, index: Json | None = None) -> Json:
     """The document for a model without a record: nothing but its id."""
     empty: Json = {"model": {"id": model_id}, "status": {"outcome": UNKNOWN, "weights": [], "groups": []}}
     empty["status"]["conflicts"] = []
-    return {**view({**empty, "provenance": {}}, index_time), "record": None}
+    return {**view({**empty, "provenance": {}}, index), "record": None}
 
 
 def inherit(document: Json, base: Json) -> Json:

@@ -9,6 +9,7 @@ from ..schema.conflicts import ConflictKind
 from ..schema.record import Record
 from ..schema.status import REPORTED
 from ..schema.types import Location, Outcome, Verdict
+from . import heartbeat
 from .store import Index
 
 
@@ -17,7 +18,8 @@ def stats(index: Index) -> dict[str, Any]:
 
     All keys are always there, those of enumerations too: models, versions, withdrawn, outcomes (of models), scans (by
     outcome), super_weights (total, location, alone, grouped), observations, origins, models_with_conflicts, conflicts
-    (by kind), newest (UTC time of the newest version, None for an empty index).
+    (by kind), newest (UTC time of the newest version, None for an empty index), crawl (the last one, see
+    `heartbeat.CRAWL`, and None without one).
     """
     histories = [h for model_id in index.models() if (h := [record for record, _ in index.versions(model_id)])]
     newest = [history[-1] for history in histories]
@@ -28,6 +30,7 @@ def stats(index: Index) -> dict[str, Any]:
         "withdrawn": len(newest) - len(counted),
         **_of_records(counted),
         "newest": max((record.provenance.time for history in histories for record in history), default=None),
+        "crawl": heartbeat.read(index.directory)["crawl"],
     }
 
 

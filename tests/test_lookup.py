@@ -201,7 +201,7 @@ def test_the_index_is_as_old_as_its_newest_record(index: Index, ask: Callable[..
     index.append(make.make(make.found_parts("org/a"), time="2026-11-22T00:00:00Z"))
     index.append(make.found("org/b"))
 
-    assert ask("org/b")["index"] == {"time": "2026-11-22T00:00:00Z", "torn": False}
+    assert ask("org/b")["index"] == {"time": "2026-11-22T00:00:00Z", "torn": False, "crawl": None}
 
 
 def test_a_line_that_is_not_canonical_has_no_time_for_the_index(index: Index, ask: Callable[..., Json]) -> None:

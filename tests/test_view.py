@@ -78,7 +78,7 @@ def test_document_of_a_reported_weight_has_its_status_and_figures() -> None:
 
 
 def test_document_besides_its_weights() -> None:
-    document = view(plain(disputed()), "2026-11-22T00:00:00Z")
+    document = view(plain(disputed()), {"time": "2026-11-22T00:00:00Z", "crawl": None})
 
     assert {k: v for k, v in document.items() if k not in ("super_weights", "record")} == {
         "model": {
@@ -141,7 +141,7 @@ def test_document_besides_its_weights() -> None:
         "scan": None,
         "notes": [],
         "inherited_from": None,
-        "index": {"time": "2026-11-22T00:00:00Z", "torn": False},
+        "index": {"time": "2026-11-22T00:00:00Z", "crawl": None, "torn": False},
     }
 
 

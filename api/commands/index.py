@@ -65,13 +65,23 @@ def stats(index: ReadIndex = None, json: Json = False) -> int:
     else:
         page = Page(width_of(sys.stdout), wants_colour(sys.stdout))
         columns = (Column("WHAT"), Column("COUNT", right=True))
-        page.table(columns, [[Cell(what), Cell(value)] for what, value in _flat(counted)])
+        page.table(columns, [[Cell(what), Cell(value)] for what, value in _flat({**counted, "crawl": None})])
+        page.text(_coverage(counted["crawl"]))
         write(str(page), sys.stdout)
     return 0
 
 
 def _open(directory: str | None) -> Index:
     return Index(records_dir(directory).parent)
+
+
+def _coverage(crawl: dict[str, Any] | None) -> str:
+    """How much of the Hub's listing is in the index, and as of when."""
+    if crawl is None:
+        return "Never crawled: how much of the Hub's listing this covers is not known."
+    ended = "" if crawl["complete"] else f"; it stopped before the end of the listing: {crawl['stopped']}"
+    covered = f"{crawl['indexed']} of {crawl['eligible']} eligible models as of {crawl['started'][:10]}"
+    return f"Covers {covered} (the listing had {crawl['listed']}); last crawl ended {crawl['ended']}{ended}."
 
 
 def _flat(counts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
