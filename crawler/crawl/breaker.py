@@ -1,7 +1,7 @@
 """The circuit breaker: stops a run whose results change too much at once, and holds such results back.
 
-A model that was known to have super weights and now gives none, or cannot be read, is a loss. One loss may be true; many
-at once are most likely a fault of the detector, the network or the Hub. Losses wait until the run has ended well.
+A model that was known to have super weights and now gives none, or cannot be read, is a loss. One loss may be true;
+many at once are most likely a fault of the detector, the network or the Hub. They wait until the run has ended well.
 """
 
 from dataclasses import dataclass, field
