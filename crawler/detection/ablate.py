@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..architectures.sites import Site
 from . import constants as c
-from .lockstep import Batch, advance
+from .lockstep import Batch, carry
 from .outliers import Outliers, without
 from .peel import PEELED, LayerSeen
 from .persistence import is_transient
@@ -180,7 +180,7 @@ class Ablator:
 
 def _through(number: int, layer: nn.Module, batches: list[Batch], residuals: Residuals) -> None:
     for batch, residual in zip(batches, residuals, strict=True):
-        overwrite(residual, advance(layer, number, batch, residual))
+        carry(layer, number, batch, residual)
 
 
 def _clone(residuals: Residuals) -> Residuals:

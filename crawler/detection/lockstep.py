@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..refusal import unsupported
-from .side import MAX_OUTPUTS, Passing, joined, side_of, split, with_side
+from .side import MAX_OUTPUTS, Passing, beside, fork, overwrite, side_of, split, with_side
 
 
 @dataclass
@@ -54,8 +54,13 @@ class Batch:
     def first(self) -> Tensor:
         """The residual before the first layer."""
         if self.residual is None:
-            raise ValueError("this batch was not captured")
+            raise ValueError("this batch was not captured, or its first residual was forgotten")
         return self.residual
+
+    def forget(self) -> None:
+        """Let go of the first residual, of which someone has a copy: of long texts it takes as much as a stream."""
+        for batch in (self, *self.parts):
+            batch.residual = None
 
 
 class _Keeper:
@@ -167,14 +172,23 @@ def advance(layer: nn.Module, number: int, batch: Batch, residual: Tensor) -> Te
     if number not in batch.calls:
         return residual
     if batch.parts:
-        each = zip(batch.parts, split(residual), strict=False)
-        return joined([advance(layer, number, part, one) for part, one in each])
+        return carry(layer, number, batch, fork(residual))
     side = side_of(residual)
     (args, kwargs), shared = batch.passing.fill(batch.calls[number], side)
     with torch.no_grad():
         out = layer(batch.outer(residual), *args, **kwargs)
     after: Tensor = out[0] if isinstance(out, tuple | list) else out
     return with_side(batch.inner(after), batch.passing.after(number, out, side, shared))
+
+
+def carry(layer: nn.Module, number: int, batch: Batch, residual: Tensor) -> Tensor:
+    """The same in place: the residual (B, T, D) becomes that after the layer, sequence by sequence where taken so."""
+    if not batch.parts:
+        return overwrite(residual, advance(layer, number, batch, residual))
+    ones = split(residual)
+    for part, one in zip(batch.parts, ones, strict=False):
+        overwrite(one, advance(layer, number, part, one))
+    return beside(residual, ones)
 
 
 def logits(model: PreTrainedModel, layers: nn.ModuleList, batch: Batch, residual: Tensor, keep: Tensor) -> Tensor:

@@ -131,6 +131,8 @@ def _prepare(skeleton: Skeleton, weights: Weights, tokens: Tokens, options: Opti
         batch, proof = _capture(skeleton, watched, options), _capture(skeleton, short, options)
         texts = [(t, _windows(skeleton, w, options)) for t, w in zip(corpora, windows, strict=True)]
         ablator = _ablator(skeleton, [b for _, b in texts], options) if options.effects else None
+    for _, text in texts:
+        text.forget()
     peeler = Peeler(batch, batch.first, watched=1 if options.depth == SCREEN else None)
     return Findings(skeleton, tokens, prompts, texts, peeler, ablator, proof, dtype=weights.dtype)
 

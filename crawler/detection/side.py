@@ -90,10 +90,11 @@ def with_side(residual: Tensor, side: Side) -> Tensor:
     return residual
 
 
-def overwrite(residual: Tensor, after: Tensor) -> None:
+def overwrite(residual: Tensor, after: Tensor) -> Tensor:
     """Put a residual and its state in the place of another: memory that lives long stays where it is."""
-    residual.copy_(after)
-    with_side(residual, side_of(after))
+    if after is not residual:
+        residual.copy_(after)
+    return with_side(residual, side_of(after))
 
 
 def fork(residual: Tensor, windows: int | None = None) -> Tensor:
@@ -111,6 +112,6 @@ def split(residual: Tensor) -> list[Tensor]:
     return [with_side(one, side) for one, side in zip(torch.split(residual, 1), each, strict=True)]
 
 
-def joined(parts: list[Tensor]) -> Tensor:
-    """Sequences put together again, their states beside one another."""
-    return with_side(torch.cat(parts), Side(each=tuple(side_of(p) for p in parts)))
+def beside(residual: Tensor, parts: list[Tensor]) -> Tensor:
+    """The residual whose sequences `parts` are views of, with their states beside one another."""
+    return with_side(residual, Side(each=tuple(side_of(p) for p in parts)))

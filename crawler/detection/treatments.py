@@ -88,7 +88,7 @@ def _mean(at: Resident, here: list[Place], _: Treatment, residual: Tensor) -> Te
     of the text, at each token. Routing weights, multipliers and a norm behind the write are in the difference."""
     cut = at.without(here, residual)
     written = at.run(residual).sub_(cut)
-    return cut.add_(_mean_of(written.flatten(0, -2)))
+    return cut.add_(_mean_of(written, torch.ones(written.shape[:-1], dtype=torch.bool, device=written.device)))
 
 
 def _class_mean(at: Resident, here: list[Place], _: Treatment, residual: Tensor) -> Tensor:
@@ -98,14 +98,21 @@ def _class_mean(at: Resident, here: list[Place], _: Treatment, residual: Tensor)
     written = at.run(residual).sub_(cut)
     spiked = massive(at.after.flatten(0, -2)).view(at.after.shape)[..., [p.row for p in here]].any(-1)
     for tokens in (spiked, ~spiked):
-        if bool(tokens.any()):
-            cut[tokens] += _mean_of(written[tokens])
+        _fill(cut, tokens, _mean_of(written, tokens))
     return cut
 
 
-def _mean_of(vectors: Tensor) -> Tensor:
-    """The mean (D,) of vectors (N, D), summed in float64."""
-    return vectors.mean(dim=0, dtype=torch.float64).to(vectors.dtype)
+def _mean_of(vectors: Tensor, tokens: Tensor) -> Tensor:
+    """The mean (D,) of those vectors (B, ..., D) that a mask (B, ...) picks, summed in float64, window by window: a
+    copy of them all takes memory."""
+    sums = [one[mask].sum(dim=0, dtype=torch.float64) for one, mask in zip(vectors, tokens, strict=True)]
+    return (torch.stack(sums).sum(0) / tokens.count_nonzero()).to(vectors.dtype)
+
+
+def _fill(vectors: Tensor, tokens: Tensor, mean: Tensor) -> None:
+    """Add a mean (D,) where the mask says so."""
+    for one, mask in zip(vectors, tokens, strict=True):
+        one[mask] += mean
 
 
 def _restore(at: Resident, here: list[Place], _: Treatment, residual: Tensor) -> Tensor:
