@@ -12,11 +12,7 @@ LOGITS = 5e-6
 """Largest difference of two logits, relative to the largest logit."""
 UNLIKE = "does not show that it writes to the residual"
 REFUSED = {
-    "qwen4_exp": UNLIKE,
-    "qwen4_exp_text": UNLIKE,
     "hrm_text": "not called one after the other, each once",
-    "inkling_text": "could not be told apart",
-    "longcat_flash": UNLIKE,
     "muse_spark": UNLIKE,
     "nemotron_h-latent": UNLIKE,
     "rwkv": "no layer holds a down projection",

@@ -35,15 +35,21 @@ class Batch:
     passing: Passing = field(default_factory=Passing)
     copies_first: bool = False
     """Whether the model has its S residuals as (S, B, T, D)."""
+    side_by_side: int = 1
+    """S, where the model has its S residuals as one vector (B, T, S * D)."""
     parts: list["Batch"] = field(default_factory=list)
     """The sequences one by one, where they are taken through the layers so: it bounds what a layer computes at once."""
 
     def inner(self, hidden: Tensor) -> Tensor:
         """A residual of the model in our order of axes."""
+        if self.side_by_side > 1:
+            return hidden.unflatten(-1, (self.side_by_side, -1))
         return hidden.movedim(0, 2).contiguous() if self.copies_first else hidden
 
     def outer(self, residual: Tensor) -> Tensor:
         """A residual of ours in the model's."""
+        if self.side_by_side > 1:
+            return residual.flatten(-2)
         return residual.movedim(2, 0) if self.copies_first else residual
 
     def given(self, hidden: Tensor, further: Sequence[Any]) -> Any:
@@ -61,9 +67,11 @@ class Batch:
 class _Keeper:
     """Stands in for every layer: keeps how each was called and hands the residual on."""
 
-    def __init__(self, batch: Batch, name: str) -> None:
+    def __init__(self, batch: Batch, name: str, width: int | None) -> None:
         self.batch = batch
         self.name = name
+        self.width = width
+        """D, as the config states it."""
 
     def __call__(self, number: int, *args: Any, **kwargs: Any) -> Any:
         hidden = args[0] if args else kwargs["hidden_states"]
@@ -91,6 +99,8 @@ class _Keeper:
         if len(shape) not in (3, 4) or tokens not in (shape[:2], shape[1:3]):
             raise unsupported(f"{self.name}: its residual is neither one vector per token nor some")
         self.batch.copies_first = len(shape) == 4 and shape[:2] != tokens
+        if len(shape) == 3 and self.width and shape[-1] % self.width == 0:
+            self.batch.side_by_side = shape[-1] // self.width
         self.batch.residual = self.batch.inner(hidden)
 
 
@@ -138,10 +148,11 @@ def capture(model: PreTrainedModel, layers: nn.ModuleList, ids: Tensor) -> Batch
     Raise a Refusal if the layers do not follow one another on one residual, each called once.
     """
     name = type(model).__name__
+    width = getattr(model.config.get_text_config(), "hidden_size", None)
     reason: Exception | None = None
     for outputs in range(1, MAX_OUTPUTS + 1):
         batch = Batch(ids, outputs=outputs)
-        keeper = _Keeper(batch, name)
+        keeper = _Keeper(batch, name, width)
         try:
             with _stopping_at_the_head(model), _set_aside(layers, keeper), torch.no_grad():
                 model(input_ids=ids, use_cache=False)

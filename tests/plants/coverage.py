@@ -38,7 +38,8 @@ KINDS_OF: dict[str, Kinds] = {
     """),
     **_all(('expert', 'shared'), """
         aria aria_text deepseek_v4 granitemoe_swa granitemoehybrid granitemoeshared hunyuan_v1_moe kolibri1
-        qwen3_5_moe qwen3_5_moe_text qwen4_exp qwen4_exp_text solar_open
+        qwen3_5_moe qwen3_5_moe_text qwen4_exp qwen4_exp_text qwen4_exp_text-ngrams
+        solar_open
     """),
     **_all(('dense', 'expert'), """
         beam cohere2_moe-routed gemma4_text-moe jamba lfm2_moe longcat_flash mellum mimo_v2_flash qwen3_moe
