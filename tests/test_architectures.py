@@ -12,7 +12,6 @@ LOGITS = 5e-6
 """Largest difference of two logits, relative to the largest logit."""
 UNLIKE = "does not show that it writes to the residual"
 REFUSED = {
-    "hrm_text": "not called one after the other, each once",
     "muse_spark": UNLIKE,
     "nemotron_h-latent": UNLIKE,
     "rwkv": "no layer holds a down projection",

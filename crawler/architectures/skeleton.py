@@ -30,18 +30,34 @@ class Skeleton:
 
     model: PreTrainedModel
     layers: nn.ModuleList
-    layers_path: str
+    paths: list[str]
+    """Of each layer."""
     placements: dict[str, Placement]
     """By first parameter name; a placement may fill several parameters."""
+    looped: bool = False
+    """Whether layers are called more than once."""
+
+    @property
+    def layers_path(self) -> str:
+        """Of the list of layers; the first, where there are several."""
+        return self.paths[0].rpartition(".")[0]
+
+    def join(self) -> None:
+        """Take the layers of all lists that hold layers of this class, in the model's order, for looped ones."""
+        lists = [(p, m) for p, m in _shallow_lists(self.model) if len(m) and type(m[0]) is type(self.layers[0])]
+        self.paths = [f"{path}.{n}" for path, layers in lists for n in range(len(layers))]
+        self.layers = nn.ModuleList(layer for _, layers in lists for layer in layers)
+        self.looped = True
 
     def of_layer(self, layer: int) -> list[Placement]:
         """The placements that fill layer `layer`."""
-        prefix = f"{self.layers_path}.{layer}."
+        prefix = f"{self.paths[layer]}."
         return [p for t, p in self.placements.items() if t.startswith(prefix)]
 
     def outside(self) -> dict[str, Placement]:
         """The placements that fill no decoder layer."""
-        return {t: p for t, p in self.placements.items() if not t.startswith(self.layers_path + ".")}
+        lists = tuple({path.rpartition(".")[0] + "." for path in self.paths})
+        return {t: p for t, p in self.placements.items() if not t.startswith(lists)}
 
     @property
     def tied(self) -> dict[str, str]:
@@ -65,7 +81,8 @@ def build(config: PretrainedConfig, class_name: str, tensors: dict[str, TensorIn
     model = _construct(cls, config, place, everything=False)
     model.train(False)
     path, layers = layer_list(model)
-    skeleton = Skeleton(model, layers, path, place_tensors(model, tensors, place))
+    paths = [f"{path}.{n}" for n in range(len(layers))]
+    skeleton = Skeleton(model, layers, paths, place_tensors(model, tensors, place))
     _refuse_shared(skeleton, place)
     _make_parameters(model, skeleton.placements)
     return skeleton

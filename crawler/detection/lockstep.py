@@ -6,7 +6,7 @@ pass, layers set aside again, turns a final residual into logits. Knows nothing 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -16,7 +16,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..refusal import unsupported
-from .side import MAX_OUTPUTS, Passing, joined, side_of, split, with_side
+from .side import MAX_OUTPUTS, Call, Passing, joined, side_of, split, with_side
+
+Visit = Callable[[int, int, Tensor], Tensor]
+"""What takes the place of a call: its number, the layer's number, the residual before; the residual behind."""
 
 
 @dataclass
@@ -28,7 +31,7 @@ class Batch:
 
     ids: Tensor
     residual: Tensor | None = None
-    calls: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = field(default_factory=dict)
+    calls: dict[int, Call] = field(default_factory=dict)
     """By layer. A layer that is not called (cross-attention to an image that is not there) is not here."""
     outputs: int = 1
     """How many things the model takes apart that a layer gives; more than one come as a tuple."""
@@ -43,7 +46,7 @@ class Batch:
     def inner(self, hidden: Tensor) -> Tensor:
         """A residual of the model in our order of axes."""
         if self.side_by_side > 1:
-            return hidden.unflatten(-1, (self.side_by_side, -1))
+            return hidden.reshape(*hidden.shape[:-1], self.side_by_side, -1)
         return hidden.movedim(0, 2).contiguous() if self.copies_first else hidden
 
     def outer(self, residual: Tensor) -> Tensor:
@@ -74,11 +77,12 @@ class _Keeper:
         """D, as the config states it."""
 
     def __call__(self, number: int, *args: Any, **kwargs: Any) -> Any:
-        hidden = args[0] if args else kwargs["hidden_states"]
-        if number <= max(self.batch.calls, default=-1):
+        hidden, call = _call(args, kwargs)
+        if number in self.batch.calls:
+            raise Looped(f"{self.name}: its layers are called more than once")
+        if number < max(self.batch.calls, default=-1):
             raise unsupported(f"{self.name}: its layers are not called one after the other, each once")
         self._check(hidden)
-        call = args[1:] if args else (), {k: v for k, v in kwargs.items() if k != "hidden_states"}
         self.batch.passing.note(call)
         self.batch.calls[number] = call
         return self.batch.given(hidden, self.batch.passing.stand_ins(number, self.batch.outputs - 1))
@@ -102,6 +106,16 @@ class _Keeper:
         if len(shape) == 3 and self.width and shape[-1] % self.width == 0:
             self.batch.side_by_side = shape[-1] // self.width
         self.batch.residual = self.batch.inner(hidden)
+
+
+def _call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Call]:
+    """The residual that a layer is called with, and everything else."""
+    hidden = args[0] if args else kwargs["hidden_states"]
+    return hidden, (args[1:], {k: v for k, v in kwargs.items() if k != "hidden_states"})
+
+
+class Looped(Exception):
+    """A layer is called more than once: one layer after the other is then not enough."""
 
 
 class _Stop(Exception):
@@ -186,6 +200,40 @@ def advance(layer: nn.Module, number: int, batch: Batch, residual: Tensor) -> Te
         out = layer(batch.outer(residual), *args, **kwargs)
     after: Tensor = out[0] if isinstance(out, tuple | list) else out
     return with_side(batch.inner(after), batch.passing.after(number, out, side, shared))
+
+
+def replay(model: PreTrainedModel, layers: nn.ModuleList, batch: Batch, visit: Visit) -> Tensor:
+    """Run the model up to its head with `visit` in the place of every call of a layer; the residual behind the last.
+
+    `visit` gets the number of the call, that of the layer, and the residual; meanwhile `advance` computes that call.
+    """
+    last: Tensor | None = None
+    calls, within = 0, False
+
+    def stand_in(number: int, *args: Any, **kwargs: Any) -> Tensor:
+        nonlocal last, calls, within
+        if within:
+            return _tensor(type(layers[number]).forward(layers[number], *args, **kwargs), type(model).__name__)
+        hidden, batch.calls[number] = _call(args, kwargs)
+        within = True
+        try:
+            last = visit(calls, number, hidden)
+        finally:
+            within = False
+        calls += 1
+        return last
+
+    with suppress(_Stop), _stopping_at_the_head(model), _set_aside(layers, stand_in), torch.no_grad():
+        model(input_ids=batch.ids, use_cache=False)
+    if last is None:
+        raise unsupported(f"{type(model).__name__}: none of its layers is called")
+    return last
+
+
+def _tensor(out: Any, name: str) -> Tensor:
+    if not isinstance(out, Tensor):
+        raise unsupported(f"{name}: layers are called more than once and give more than a residual")
+    return out
 
 
 def logits(model: PreTrainedModel, layers: nn.ModuleList, batch: Batch, residual: Tensor, keep: Tensor) -> Tensor:

@@ -98,7 +98,7 @@ def _ranges(numbers: set[int]) -> str:
 def gains_of(findings: Findings) -> Iterable[NormGain]:
     """Gains of norms behind the channels that were made massive."""
     for (number, channel), gain in sorted(findings.peeler.gains.items()):
-        placement = findings.skeleton.placements[f"{findings.skeleton.layers_path}.{number}.{gain.parameter}"]
+        placement = findings.skeleton.placements[f"{findings.skeleton.paths[number]}.{gain.parameter}"]
         yield NormGain(
             layer=number,
             channel=channel,
