@@ -44,5 +44,11 @@ def test_what_cannot_be_proven_is_refused_with_the_reason(model_type: str, kind:
     assert REFUSED[model_type] in (scan.reason or "")
 
 
+@pytest.mark.parametrize("model_type", matrix.UNPLANTED)
+def test_a_shared_mlp_that_feeds_a_mixer_is_refused_by_experiment(model_type: str) -> None:
+    assert "feed_forward.down_proj.weight" in matrix.refusal(model_type)
+    assert UNLIKE in matrix.refusal(model_type)
+
+
 def test_the_page_of_families_is_what_the_scans_gave() -> None:
     assert matrix.PAGE.read_text(encoding="utf-8") == matrix.page()

@@ -54,6 +54,15 @@ class Skeleton:
         prefix = f"{self.paths[layer]}."
         return [p for t, p in self.placements.items() if t.startswith(prefix)]
 
+    def shared_of(self, layer: int) -> dict[str, str]:
+        """Parameters of layer `layer` that have their bytes in another layer -> the parameter there."""
+        return {t: s for t, s in self.tied.items() if t.startswith(f"{self.paths[layer]}.")}
+
+    def is_shared(self, layer: int, parameter: str) -> bool:
+        """Whether a parameter of layer `layer` is one of another layer too."""
+        name = f"{self.paths[layer]}.{parameter}"
+        return name in self.tied or name in self.tied.values()
+
     def outside(self) -> dict[str, Placement]:
         """The placements that fill no decoder layer."""
         lists = tuple({path.rpartition(".")[0] + "." for path in self.paths})
@@ -83,7 +92,6 @@ def build(config: PretrainedConfig, class_name: str, tensors: dict[str, TensorIn
     path, layers = layer_list(model)
     paths = [f"{path}.{n}" for n in range(len(layers))]
     skeleton = Skeleton(model, layers, paths, place_tensors(model, tensors, place))
-    _refuse_shared(skeleton, place)
     _make_parameters(model, skeleton.placements)
     return skeleton
 
@@ -120,11 +128,3 @@ def _shallow_lists(model: Any) -> Iterator[tuple[str, nn.ModuleList]]:
     within = next((path for path, module in model.named_modules() if module is decoder), "")
     lists = [(p, m) for p, m in model.named_modules() if isinstance(m, nn.ModuleList) and p.count(".") < 3]
     yield from [(p, m) for p, m in lists if p.startswith(within)] or lists
-
-
-def _refuse_shared(skeleton: Skeleton, place: str) -> None:
-    """Layers that share weights: a scalar removed in one is removed in all, which one pass cannot do."""
-    prefix = skeleton.layers_path + "."
-    shared = [t for t in skeleton.tied if t.startswith(prefix)]
-    if shared:
-        raise unsupported(f"{place}: {shared[0]} is shared between layers, which is not covered")

@@ -183,6 +183,8 @@ def _looped(findings: Findings, weights: Weights, _: Options, progress: Progress
     progress("layers", 0, count)
     with resident(weights):
         findings.sites = sites = prove(skeleton, findings.proof, place)
+        for number, here in sites.items():
+            _refuse_shared(findings, number, here, place)
         if isinstance(peeler, LoopedPeeler):
             peeler.peel(skeleton, sites)
         finds = list(peeler.finds.values())
@@ -208,6 +210,7 @@ def _layers(findings: Findings, weights: Weights, options: Options, progress: Pr
         following = _following(findings.peeler, options, number, count)
         with weights.layer(number, following) as layer:
             sites = findings.sites[number] = proof.sites(number, layer)
+            _refuse_shared(findings, number, sites, weights.checkpoint.place)
             new = findings.peeler.step(number, layer, sites)
             for find in new:
                 place = find.place
@@ -223,6 +226,15 @@ def _layers(findings: Findings, weights: Weights, options: Options, progress: Pr
     if findings.ablator is not None:
         weights.release()
     progress("layers", count, count)
+
+
+def _refuse_shared(findings: Findings, number: int, sites: list[Site], place: str) -> None:
+    """One down projection in several layers: removed in one it is removed in all, which one pass cannot do."""
+    shared = next((s.parameter for s in sites if findings.skeleton.is_shared(number, s.parameter)), None)
+    if shared is not None:
+        raise unsupported(
+            f"{place}: {shared} of layer {number} is a down projection that other layers share: not covered"
+        )
 
 
 def _following(peeler: Peeler, options: Options, number: int, count: int) -> int | None:
