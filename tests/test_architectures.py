@@ -12,8 +12,6 @@ LOGITS = 5e-6
 """Largest difference of two logits, relative to the largest logit."""
 UNLIKE = "does not show that it writes to the residual"
 REFUSED = {
-    "muse_spark": UNLIKE,
-    "nemotron_h-latent": UNLIKE,
     "rwkv": "no layer holds a down projection",
 }
 """Why these are not covered; LIMITS of README.md says what that means."""

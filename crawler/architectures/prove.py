@@ -69,7 +69,7 @@ class _Layer:
         ups = {n: self._raised(n, before[n], held=rest)[1] if rest else raised[n][1] for n, rest in held.items()}
         writing = [n for n, up in ups.items() if not torch.equal(up, out)]
         found = [n for n in writing if self._is_local(n, [f for f in feeds if n in feeds[f]])]
-        self._refuse_unproven(found)
+        self._refuse_unproven(found, [m for n in found for m in before[n]], out)
         return [self._project(n, before[n], out, ups[n], held[n]) for n in found]
 
     def _first(self) -> tuple[Seen, Tensor]:
@@ -140,15 +140,25 @@ class _Layer:
         layout = Layout(first.rows, first.cols, first.row_stride, first.col_stride, start)
         return Projection(name, layout, count if fused else None, post_norm)
 
-    def _refuse_unproven(self, found: list[str]) -> None:
+    def _refuse_unproven(self, found: list[str], proven: list[Multiplication], out: Tensor) -> None:
         """What has the name of a down projection and is none by experiment: better no scan than half of one."""
         for name, parameter in self.layer.named_parameters():
             if name in found or parameter.dim() < 2 or not _is_named(name):
                 continue
-            raise unsupported(
-                f"{self.place}: {name} has the name of a down projection, but the experiment does not show that it "
-                "writes to the residual"
-            )
+            if not self._is_latent(parameter, proven, out):
+                raise unsupported(
+                    f"{self.place}: {name} has the name of a down projection, but the experiment does not show that it "
+                    "writes to the residual"
+                )
+
+    def _is_latent(self, parameter: Tensor, proven: list[Multiplication], out: Tensor) -> bool:
+        """Whether it gives a latent vector, not D channels, and all that it does passes through what was proven:
+        turned around it changes the residual (N, D), and does not while those are held."""
+        if out.shape[-1] in parameter.shape:
+            return False
+        with scaled([parameter.data], -1.0):
+            (_, free), (_, fixed) = self._watch(self.residual), self._watch(self.residual, proven)
+        return not torch.equal(free, out) and torch.equal(fixed, out)
 
 
 def _is_named(name: str) -> bool:
