@@ -9,13 +9,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from swindex.crawler.architectures.skeleton import Skeleton
 from swindex.crawler.detection import constants as c
 from swindex.crawler.detection import looped
+from swindex.crawler.detection.lockstep import Batch
 from swindex.crawler.detection.run import Options
+from swindex.crawler.refusal import Refusal
 from swindex.crawler.scanning import scan
 from swindex.schema.types import Intervention, Outcome
 
-from .plants import Plant, disk, generic, reference, treated
+from .plants import Plant, disk, generic, reference, tiny, treated
 from .plants.reference import Spot
 from .plants.shared import Scanned, one_thread, scanned
 
@@ -244,3 +247,24 @@ def test_a_model_whose_layers_do_not_fit_is_too_large(model: Scanned, monkeypatc
 
     assert last.outcome is Outcome.TOO_LARGE
     assert "calls layers more than once" in (last.reason or "")
+
+
+def proven(model: Any) -> int:
+    """How many layers of a whole model are proven."""
+    skeleton = Skeleton(model, model.model.L_module.layers, ["model.L_module.layers.0"], {})
+    skeleton.join()
+    batch = Batch(generic.PROMPT, torch.zeros(*generic.PROMPT.shape, 48))
+    return len(looped.prove(skeleton, batch, "here"))
+
+
+def test_layers_are_proven_where_the_last_call_makes_the_logits() -> None:
+    assert proven(tiny.tiny_model("hrm_text", 1)) == 2 * STACK
+
+
+def test_a_model_whose_logits_hold_more_than_the_last_call_is_refused() -> None:
+    model, low = tiny.tiny_model("hrm_text", 1), list[Tensor]()
+    model.get_submodule("model.L_module").register_forward_hook(lambda _m, _a, out: low.append(out))
+    model.get_submodule("model.H_module").register_forward_hook(lambda _m, _a, out: out + low[-1])
+
+    with pytest.raises(Refusal, match="not the last call alone makes the logits"):
+        proven(model)
