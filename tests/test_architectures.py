@@ -12,13 +12,6 @@ LOGITS = 5e-6
 """Largest difference of two logits, relative to the largest logit."""
 UNLIKE = "does not show that it writes to the residual"
 REFUSED = {
-    "qwen4_exp": UNLIKE,
-    "qwen4_exp_text": UNLIKE,
-    "hrm_text": "not called one after the other, each once",
-    "inkling_text": "could not be told apart",
-    "longcat_flash": UNLIKE,
-    "muse_spark": UNLIKE,
-    "nemotron_h-latent": UNLIKE,
     "rwkv": "no layer holds a down projection",
 }
 """Why these are not covered; LIMITS of README.md says what that means."""
@@ -47,6 +40,12 @@ def test_what_cannot_be_proven_is_refused_with_the_reason(model_type: str, kind:
 
     assert scan.outcome is Outcome.UNSUPPORTED_ARCHITECTURE
     assert REFUSED[model_type] in (scan.reason or "")
+
+
+@pytest.mark.parametrize("model_type", matrix.UNPLANTED)
+def test_a_shared_mlp_that_feeds_a_mixer_is_refused_by_experiment(model_type: str) -> None:
+    assert "feed_forward.down_proj.weight" in matrix.refusal(model_type)
+    assert UNLIKE in matrix.refusal(model_type)
 
 
 def test_the_page_of_families_is_what_the_scans_gave() -> None:

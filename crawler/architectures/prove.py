@@ -1,13 +1,14 @@
 """Find the down projections of a layer by experiment, once for each kind of layer, on the layer itself.
 
 A down projection is a multiplication that (1) gives D channels, (2) feeds no other such multiplication of its layer,
+or has the name of a down projection and reaches the residual while all that it feeds is held (a second MLP follows),
 and (3) has an input that, with the blocks before it silenced, depends on its own token alone: so it is neither an
 attention's output nor a state-space mixer's. Then one scalar W[j, k] is raised: channel j of the residual must move
 most, and no other channel at all unless a norm stands behind (ARCHITECTURES.md sections 1 and 8).
 Knows nothing of detection; `run` computes the resident layer on a residual.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -64,10 +65,12 @@ class _Layer:
         before, out = self._first()
         raised = {name: self._raised(name, seen) for name, seen in before.items()}
         feeds = {name: _changed(before, then) - {name} for name, (then, _) in raised.items()}
-        last = [name for name in before if not feeds[name]]
-        found = [n for n in last if self._is_local(n, [f for f in feeds if n in feeds[f]])]
-        self._refuse_unproven(found)
-        return self._distinct([self._project(n, before[n], out, raised[n][1]) for n in found])
+        held = {n: [m for f in fed for m in before[f]] for n, fed in feeds.items() if not fed or _is_named(n)}
+        ups = {n: self._raised(n, before[n], held=rest)[1] if rest else raised[n][1] for n, rest in held.items()}
+        writing = [n for n, up in ups.items() if not torch.equal(up, out)]
+        found = [n for n in writing if self._is_local(n, [f for f in feeds if n in feeds[f]])]
+        self._refuse_unproven(found, [m for n in found for m in before[n]], out)
+        return [self._project(n, before[n], out, ups[n], held[n]) for n in found]
 
     def _first(self) -> tuple[Seen, Tensor]:
         try:
@@ -75,18 +78,20 @@ class _Layer:
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise unsupported(f"{self.place}: {type(self.layer).__name__} cannot be computed alone: {error}") from None
 
-    def _watch(self, residual: Tensor) -> tuple[Seen, Tensor]:
+    def _watch(self, residual: Tensor, held: Iterable[Multiplication] = ()) -> tuple[Seen, Tensor]:
         """Multiplications of one run that give D channels, by parameter, and the residual (N, D) behind the layer."""
         width = residual.shape[-1]
         parameters = [(n, p) for n, p in self.layer.named_parameters() if not any(a in n for a in ASIDE)]
-        with Watch(parameters, width) as watch:
+        with Watch(parameters, width, held) as watch:
             out = self.run(residual)
         seen: Seen = {}
         for one in watch.seen:
             seen.setdefault(one.parameter, []).append(one)
         return seen, out.reshape(-1, width)
 
-    def _raised(self, name: str, seen: list[Multiplication], sign: float = 1.0) -> tuple[Seen, Tensor]:
+    def _raised(
+        self, name: str, seen: list[Multiplication], sign: float = 1.0, held: Iterable[Multiplication] = ()
+    ) -> tuple[Seen, Tensor]:
         """Raise one scalar of a parameter: what is then multiplied, and the residual (N, D) behind the layer."""
         one = max(seen, key=lambda m: len(m.x))
         if not bool(one.x.any()):
@@ -95,7 +100,7 @@ class _Layer:
         row, matrix = self._row(one)
         size = RAISED * float(one.y.norm(dim=1).mean() + 1e-6) / float(one.x[:, col].abs().mean())
         with changed_to(matrix[row, col : col + 1], sign * size):
-            return self._watch(self.residual)
+            return self._watch(self.residual, held)
 
     def _row(self, one: Multiplication) -> tuple[int, Tensor]:
         """The strongest row of a matrix, and the matrix."""
@@ -117,10 +122,12 @@ class _Layer:
         sequences = self.residual.shape[0]
         return _new_rows(calm[name], stirred[name]) <= sequences * _fan_out(calm[name], self.residual)
 
-    def _project(self, name: str, seen: list[Multiplication], out: Tensor, up: Tensor) -> Projection:
+    def _project(
+        self, name: str, seen: list[Multiplication], out: Tensor, up: Tensor, held: list[Multiplication]
+    ) -> Projection:
         """Compare with the prediction. Up against down, a norm behind is full of channel j either way."""
         row, _ = self._row(max(seen, key=lambda m: len(m.x)))
-        _, down = self._raised(name, seen, -1.0)
+        _, down = self._raised(name, seen, -1.0, held)
         most, others = _most((up - down).abs(), row)
         if not most > others:
             raise unsupported(f"{self.place}: {name} was raised at row {row}, and channel {row} did not move most")
@@ -133,24 +140,31 @@ class _Layer:
         layout = Layout(first.rows, first.cols, first.row_stride, first.col_stride, start)
         return Projection(name, layout, count if fused else None, post_norm)
 
-    def _refuse_unproven(self, found: list[str]) -> None:
+    def _refuse_unproven(self, found: list[str], proven: list[Multiplication], out: Tensor) -> None:
         """What has the name of a down projection and is none by experiment: better no scan than half of one."""
         for name, parameter in self.layer.named_parameters():
-            named = any(leaf.lower() in DOWN_NAMES for leaf in name.split("."))
-            if name in found or parameter.dim() < 2 or not named or any(m in name for m in MIXERS):
+            if name in found or parameter.dim() < 2 or not _is_named(name):
                 continue
-            raise unsupported(
-                f"{self.place}: {name} has the name of a down projection, but the experiment does not show that it "
-                "writes to the residual"
-            )
+            if not self._is_latent(parameter, proven, out):
+                raise unsupported(
+                    f"{self.place}: {name} has the name of a down projection, but the experiment does not show that it "
+                    "writes to the residual"
+                )
 
-    def _distinct(self, found: list[Projection]) -> list[Projection]:
-        fused = [p for p in found if p.experts is not None]
-        for alike in (fused, [p for p in found if p.experts is None]):
-            if len(alike) > 1:
-                names = f"{alike[0].parameter} and {alike[1].parameter}"
-                raise unsupported(f"{self.place}: {names} of one layer could not be told apart in a record")
-        return found
+    def _is_latent(self, parameter: Tensor, proven: list[Multiplication], out: Tensor) -> bool:
+        """Whether it gives a latent vector, not D channels, and all that it does passes through what was proven:
+        turned around it changes the residual (N, D), and does not while those are held."""
+        if out.shape[-1] in parameter.shape:
+            return False
+        with scaled([parameter.data], -1.0):
+            (_, free), (_, fixed) = self._watch(self.residual), self._watch(self.residual, proven)
+        return not torch.equal(free, out) and torch.equal(fixed, out)
+
+
+def _is_named(name: str) -> bool:
+    """Whether a parameter has the name of a down projection."""
+    leaves = name.lower().split(".")
+    return any(leaf in DOWN_NAMES for leaf in leaves) and not any(m in name for m in MIXERS)
 
 
 def _most(moved: Tensor, row: int) -> tuple[float, float]:

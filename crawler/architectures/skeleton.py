@@ -30,18 +30,43 @@ class Skeleton:
 
     model: PreTrainedModel
     layers: nn.ModuleList
-    layers_path: str
+    paths: list[str]
+    """Of each layer."""
     placements: dict[str, Placement]
     """By first parameter name; a placement may fill several parameters."""
+    looped: bool = False
+    """Whether layers are called more than once."""
+
+    @property
+    def layers_path(self) -> str:
+        """Of the list of layers; the first, where there are several."""
+        return self.paths[0].rpartition(".")[0]
+
+    def join(self) -> None:
+        """Take the layers of all lists that hold layers of this class, in the model's order, for looped ones."""
+        lists = [(p, m) for p, m in _shallow_lists(self.model) if len(m) and type(m[0]) is type(self.layers[0])]
+        self.paths = [f"{path}.{n}" for path, layers in lists for n in range(len(layers))]
+        self.layers = nn.ModuleList(layer for _, layers in lists for layer in layers)
+        self.looped = True
 
     def of_layer(self, layer: int) -> list[Placement]:
         """The placements that fill layer `layer`."""
-        prefix = f"{self.layers_path}.{layer}."
+        prefix = f"{self.paths[layer]}."
         return [p for t, p in self.placements.items() if t.startswith(prefix)]
+
+    def shared_of(self, layer: int) -> dict[str, str]:
+        """Parameters of layer `layer` that have their bytes in another layer -> the parameter there."""
+        return {t: s for t, s in self.tied.items() if t.startswith(f"{self.paths[layer]}.")}
+
+    def is_shared(self, layer: int, parameter: str) -> bool:
+        """Whether a parameter of layer `layer` is one of another layer too."""
+        name = f"{self.paths[layer]}.{parameter}"
+        return name in self.tied or name in self.tied.values()
 
     def outside(self) -> dict[str, Placement]:
         """The placements that fill no decoder layer."""
-        return {t: p for t, p in self.placements.items() if not t.startswith(self.layers_path + ".")}
+        lists = tuple({path.rpartition(".")[0] + "." for path in self.paths})
+        return {t: p for t, p in self.placements.items() if not t.startswith(lists)}
 
     @property
     def tied(self) -> dict[str, str]:
@@ -65,8 +90,8 @@ def build(config: PretrainedConfig, class_name: str, tensors: dict[str, TensorIn
     model = _construct(cls, config, place, everything=False)
     model.train(False)
     path, layers = layer_list(model)
-    skeleton = Skeleton(model, layers, path, place_tensors(model, tensors, place))
-    _refuse_shared(skeleton, place)
+    paths = [f"{path}.{n}" for n in range(len(layers))]
+    skeleton = Skeleton(model, layers, paths, place_tensors(model, tensors, place))
     _make_parameters(model, skeleton.placements)
     return skeleton
 
@@ -103,11 +128,3 @@ def _shallow_lists(model: Any) -> Iterator[tuple[str, nn.ModuleList]]:
     within = next((path for path, module in model.named_modules() if module is decoder), "")
     lists = [(p, m) for p, m in model.named_modules() if isinstance(m, nn.ModuleList) and p.count(".") < 3]
     yield from [(p, m) for p, m in lists if p.startswith(within)] or lists
-
-
-def _refuse_shared(skeleton: Skeleton, place: str) -> None:
-    """Layers that share weights: a scalar removed in one is removed in all, which one pass cannot do."""
-    prefix = skeleton.layers_path + "."
-    shared = [t for t in skeleton.tied if t.startswith(prefix)]
-    if shared:
-        raise unsupported(f"{place}: {shared[0]} is shared between layers, which is not covered")

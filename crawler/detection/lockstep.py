@@ -6,7 +6,7 @@ pass, layers set aside again, turns a final residual into logits. Knows nothing 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -16,7 +16,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..refusal import unsupported
-from .side import MAX_OUTPUTS, Passing, beside, fork, overwrite, side_of, split, with_side
+from .side import MAX_OUTPUTS, Call, Passing, beside, fork, overwrite, side_of, split, with_side
+
+Visit = Callable[[int, int, Tensor], Tensor]
+"""What takes the place of a call: its number, the layer's number, the residual before; the residual behind."""
 
 
 @dataclass
@@ -28,22 +31,28 @@ class Batch:
 
     ids: Tensor
     residual: Tensor | None = None
-    calls: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = field(default_factory=dict)
+    calls: dict[int, Call] = field(default_factory=dict)
     """By layer. A layer that is not called (cross-attention to an image that is not there) is not here."""
     outputs: int = 1
     """How many things the model takes apart that a layer gives; more than one come as a tuple."""
     passing: Passing = field(default_factory=Passing)
     copies_first: bool = False
     """Whether the model has its S residuals as (S, B, T, D)."""
+    side_by_side: int = 1
+    """S, where the model has its S residuals as one vector (B, T, S * D)."""
     parts: list["Batch"] = field(default_factory=list)
     """The sequences one by one, where they are taken through the layers so: it bounds what a layer computes at once."""
 
     def inner(self, hidden: Tensor) -> Tensor:
         """A residual of the model in our order of axes."""
+        if self.side_by_side > 1:
+            return hidden.reshape(*hidden.shape[:-1], self.side_by_side, -1)
         return hidden.movedim(0, 2).contiguous() if self.copies_first else hidden
 
     def outer(self, residual: Tensor) -> Tensor:
         """A residual of ours in the model's."""
+        if self.side_by_side > 1:
+            return residual.flatten(-2)
         return residual.movedim(2, 0) if self.copies_first else residual
 
     def given(self, hidden: Tensor, further: Sequence[Any]) -> Any:
@@ -66,16 +75,19 @@ class Batch:
 class _Keeper:
     """Stands in for every layer: keeps how each was called and hands the residual on."""
 
-    def __init__(self, batch: Batch, name: str) -> None:
+    def __init__(self, batch: Batch, name: str, width: int | None) -> None:
         self.batch = batch
         self.name = name
+        self.width = width
+        """D, as the config states it."""
 
     def __call__(self, number: int, *args: Any, **kwargs: Any) -> Any:
-        hidden = args[0] if args else kwargs["hidden_states"]
-        if number <= max(self.batch.calls, default=-1):
+        hidden, call = _call(args, kwargs)
+        if number in self.batch.calls:
+            raise Looped(f"{self.name}: its layers are called more than once")
+        if number < max(self.batch.calls, default=-1):
             raise unsupported(f"{self.name}: its layers are not called one after the other, each once")
         self._check(hidden)
-        call = args[1:] if args else (), {k: v for k, v in kwargs.items() if k != "hidden_states"}
         self.batch.passing.note(call)
         self.batch.calls[number] = call
         return self.batch.given(hidden, self.batch.passing.stand_ins(number, self.batch.outputs - 1))
@@ -96,7 +108,19 @@ class _Keeper:
         if len(shape) not in (3, 4) or tokens not in (shape[:2], shape[1:3]):
             raise unsupported(f"{self.name}: its residual is neither one vector per token nor some")
         self.batch.copies_first = len(shape) == 4 and shape[:2] != tokens
+        if len(shape) == 3 and self.width and shape[-1] % self.width == 0:
+            self.batch.side_by_side = shape[-1] // self.width
         self.batch.residual = self.batch.inner(hidden)
+
+
+def _call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Call]:
+    """The residual that a layer is called with, and everything else."""
+    hidden = args[0] if args else kwargs["hidden_states"]
+    return hidden, (args[1:], {k: v for k, v in kwargs.items() if k != "hidden_states"})
+
+
+class Looped(Exception):
+    """A layer is called more than once: one layer after the other is then not enough."""
 
 
 class _Stop(Exception):
@@ -143,10 +167,11 @@ def capture(model: PreTrainedModel, layers: nn.ModuleList, ids: Tensor) -> Batch
     Raise a Refusal if the layers do not follow one another on one residual, each called once.
     """
     name = type(model).__name__
+    width = getattr(model.config.get_text_config(), "hidden_size", None)
     reason: Exception | None = None
     for outputs in range(1, MAX_OUTPUTS + 1):
         batch = Batch(ids, outputs=outputs)
-        keeper = _Keeper(batch, name)
+        keeper = _Keeper(batch, name, width)
         try:
             with _stopping_at_the_head(model), _set_aside(layers, keeper), torch.no_grad():
                 model(input_ids=ids, use_cache=False)
@@ -189,6 +214,40 @@ def carry(layer: nn.Module, number: int, batch: Batch, residual: Tensor) -> Tens
     for part, one in zip(batch.parts, ones, strict=False):
         overwrite(one, advance(layer, number, part, one))
     return beside(residual, ones)
+
+
+def replay(model: PreTrainedModel, layers: nn.ModuleList, batch: Batch, visit: Visit) -> Tensor:
+    """Run the model up to its head with `visit` in the place of every call of a layer; the residual behind the last.
+
+    `visit` gets the number of the call, that of the layer, and the residual; meanwhile `advance` computes that call.
+    """
+    last: Tensor | None = None
+    calls, within = 0, False
+
+    def stand_in(number: int, *args: Any, **kwargs: Any) -> Tensor:
+        nonlocal last, calls, within
+        if within:
+            return _tensor(type(layers[number]).forward(layers[number], *args, **kwargs), type(model).__name__)
+        hidden, batch.calls[number] = _call(args, kwargs)
+        within = True
+        try:
+            last = visit(calls, number, hidden)
+        finally:
+            within = False
+        calls += 1
+        return last
+
+    with suppress(_Stop), _stopping_at_the_head(model), _set_aside(layers, stand_in), torch.no_grad():
+        model(input_ids=batch.ids, use_cache=False)
+    if last is None:
+        raise unsupported(f"{type(model).__name__}: none of its layers is called")
+    return last
+
+
+def _tensor(out: Any, name: str) -> Tensor:
+    if not isinstance(out, Tensor):
+        raise unsupported(f"{name}: layers are called more than once and give more than a residual")
+    return out
 
 
 def logits(model: PreTrainedModel, layers: nn.ModuleList, batch: Batch, residual: Tensor, keep: Tensor) -> Tensor:

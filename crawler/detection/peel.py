@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ...schema.types import Role
 from ..architectures.gains import Gain, gain_behind
 from ..architectures.sites import Site, watching
+from ..refusal import unsupported
 from . import constants as c
 from .attribution import Explained, Product, explain
 from .lockstep import Batch, advance
@@ -66,7 +67,8 @@ class Peeler:
         self.seen: list[Seen] = []
         self.layers: list[LayerSeen] = []
         self.post_norm = False
-        self.experts_seen: dict[int, set[int]] = {}
+        self.experts_seen: dict[tuple[int, int], set[int]] = {}
+        """By layer and down projection of that layer."""
         self.gains: dict[tuple[int, int], Gain] = {}
         """By layer and channel: the gain of the norm behind, where there is one."""
 
@@ -119,8 +121,8 @@ class Peeler:
             after = advance(layer, number, self.batch, before)
         if stream.number == 0:
             self.layers.append(_profile(number, sites, self._flat(after)))
-        for site in sites:
-            self.experts_seen.setdefault(number, set()).update(e for e in site.experts() if e is not None)
+        for at, site in enumerate(sites):
+            self.experts_seen.setdefault((number, at), set()).update(e for e in site.experts() if e is not None)
         found = changes(self._flat(before), self._flat(after)) if sites else []
         if found:
             self._explain(stream, number, layer, sites, found, after)
@@ -161,6 +163,7 @@ class Peeler:
 
     def _find(self, stream: Stream, number: int, sites: list[Site], explained: Explained, product: Product) -> None:
         place = Place(number, product.site, product.expert, product.row, product.col)
+        self._refuse_twin(place)
         old = stream.finds.get(place)
         if old is not None and (old.role in PEELED or explained.change.role not in PEELED):
             return  # changes come strongest first; what a scalar makes counts before what it removes
@@ -176,6 +179,13 @@ class Peeler:
             coherence=explained.coherence or 0.0,
             rank=rank_of(weight, place.row, place.col),
         )
+
+    def _refuse_twin(self, place: Place) -> None:
+        """A record names neurons by layer, expert and column: not enough where two down projections have the same."""
+        for other in self.finds:
+            same = (other.layer, other.expert, other.col) == (place.layer, place.expert, place.col)
+            if same and other.site != place.site:
+                raise unsupported(f"{place.id} and {other.id} stand in two down projections: one id for two neurons")
 
 
 def _profile(number: int, sites: list[Site], flat: Tensor) -> LayerSeen:

@@ -56,6 +56,8 @@ class Weights:
         Meanwhile the bytes of layer `following` are read.
         """
         names = self.fill(self.skeleton.of_layer(number))
+        for name, source in self.skeleton.shared_of(number).items():
+            names += self.fill([self.skeleton.placements[source]], rename=name)
         try:
             if following is not None and self.checkpoint.source is self.checkpoint:
                 self._begin(following)

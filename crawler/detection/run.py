@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from ...schema.errors import UsageError
 from ..architectures.resolve import resolve
@@ -31,7 +32,8 @@ from .corpora import (
     shipped_corpora,
     start_only,
 )
-from .lockstep import Batch, capture, capture_each
+from .lockstep import Batch, Looped, capture, capture_each
+from .looped import LoopedAblator, LoopedPeeler, prove, resident
 from .measuring import Measured, measure_streams
 from .memory import trim
 from .peel import Peeler
@@ -65,6 +67,7 @@ class Options:
                 raise UsageError(f"{factor} is no factor for a weight; use a finite number")
 
 
+Capture = Callable[[PreTrainedModel, nn.ModuleList, Tensor], Batch]
 SCREEN = "screen"
 DEPTHS = ("full", SCREEN)
 
@@ -108,7 +111,7 @@ def run(checkpoint: Checkpoint, options: Options, progress: Progress | None = No
             tokens = load_tokenizer(folder, checkpoint.place)
     with closing(Weights(skeleton, checkpoint, options.device, options.compute)) as weights:
         findings = _prepare(skeleton, weights, tokens, options)
-        _layers(findings, weights, options, progress or _silent)
+        (_looped if skeleton.looped else _layers)(findings, weights, options, progress or _silent)
         if findings.ablator is not None:
             _measure(findings, weights, progress or _silent)
     findings.seconds = time.monotonic() - started
@@ -128,12 +131,14 @@ def _prepare(skeleton: Skeleton, weights: Weights, tokens: Tokens, options: Opti
     _check_vocabulary(skeleton, [watched, *windows], weights.checkpoint.place)
     short = proof_ids(watched, skeleton.model.config.get_text_config().vocab_size, longest)
     with weights.outside(torch.cat([ids.flatten() for ids in (watched, short, *windows)])):
-        batch, proof = _capture(skeleton, watched, options), _capture(skeleton, short, options)
+        proof, batch = _capture(skeleton, short, options), _capture(skeleton, watched, options)
         texts = [(t, _windows(skeleton, w, options)) for t, w in zip(corpora, windows, strict=True)]
         ablator = _ablator(skeleton, [b for _, b in texts], options) if options.effects else None
-    for _, text in texts:
-        text.forget()
-    peeler = Peeler(batch, batch.first, watched=1 if options.depth == SCREEN else None)
+    kind = LoopedPeeler if skeleton.looped else Peeler
+    peeler = kind(batch, batch.first, watched=1 if options.depth == SCREEN else None)
+    if not skeleton.looped:
+        for _, text in texts:
+            text.forget()
     return Findings(skeleton, tokens, prompts, texts, peeler, ablator, proof, dtype=weights.dtype)
 
 
@@ -147,7 +152,8 @@ def _ablator(skeleton: Skeleton, batches: list[Batch], options: Options) -> Abla
     """Controls run on the first windows only; a call of fewer windows has masks of its own."""
     few = c.CONTROL_WINDOWS
     shorter = [b if len(b.ids) <= few else _windows(skeleton, b.ids[:few], options) for b in batches]
-    return Ablator(batches, shorter=shorter, factors=options.factors)
+    kind = LoopedAblator if skeleton.looped else Ablator
+    return kind(batches, shorter=shorter, factors=options.factors)
 
 
 def _check_vocabulary(skeleton: Skeleton, batches: list[Tensor], place: str) -> None:
@@ -158,12 +164,40 @@ def _check_vocabulary(skeleton: Skeleton, batches: list[Tensor], place: str) -> 
         raise failed(f"{place}: {pair}: they do not belong together")
 
 
-def _capture(skeleton: Skeleton, ids: Tensor, options: Options) -> Batch:
-    return capture(skeleton.model, skeleton.layers, ids.to(options.device))
+def _capture(skeleton: Skeleton, ids: Tensor, options: Options, how: Capture = capture) -> Batch:
+    """How the model calls its layers. If it calls one more than once there is nothing to keep: they are all joined."""
+    ids = ids.to(options.device)
+    if not skeleton.looped:
+        try:
+            return how(skeleton.model, skeleton.layers, ids)
+        except Looped:
+            skeleton.join()
+    return Batch(ids, torch.zeros(*ids.shape, skeleton.model.config.get_text_config().hidden_size, device=ids.device))
 
 
 def _windows(skeleton: Skeleton, ids: Tensor, options: Options) -> Batch:
-    return capture_each(skeleton.model, skeleton.layers, ids.to(options.device))
+    return _capture(skeleton, ids, options, capture_each)
+
+
+def _looped(findings: Findings, weights: Weights, _: Options, progress: Progress) -> None:
+    """All layers at once, where they are called more than once."""
+    skeleton, peeler, ablator = findings.skeleton, findings.peeler, findings.ablator
+    count, place = len(skeleton.layers), weights.checkpoint.place
+    progress("layers", 0, count)
+    with resident(weights):
+        findings.sites = sites = prove(skeleton, findings.proof, place)
+        for number, here in sites.items():
+            _refuse_shared(findings, number, here, place)
+        if isinstance(peeler, LoopedPeeler):
+            peeler.peel(skeleton, sites)
+        finds = list(peeler.finds.values())
+        for p in (f.place for f in finds):
+            findings.values[p] = float(sites[p.layer][p.site].matrix(p.expert)[p.row, p.col])
+        if isinstance(ablator, LoopedAblator):
+            ablator.treat_all(skeleton, sites, finds)
+    _check_finite(findings, count - 1, place)
+    weights.release()
+    progress("layers", count, count)
 
 
 def _layers(findings: Findings, weights: Weights, options: Options, progress: Progress) -> None:
@@ -179,6 +213,7 @@ def _layers(findings: Findings, weights: Weights, options: Options, progress: Pr
         following = _following(findings.peeler, options, number, count)
         with weights.layer(number, following) as layer:
             sites = findings.sites[number] = proof.sites(number, layer)
+            _refuse_shared(findings, number, sites, weights.checkpoint.place)
             new = findings.peeler.step(number, layer, sites)
             for find in new:
                 place = find.place
@@ -194,6 +229,15 @@ def _layers(findings: Findings, weights: Weights, options: Options, progress: Pr
     if findings.ablator is not None:
         weights.release()
     progress("layers", count, count)
+
+
+def _refuse_shared(findings: Findings, number: int, sites: list[Site], place: str) -> None:
+    """One down projection in several layers: removed in one it is removed in all, which one pass cannot do."""
+    shared = next((s.parameter for s in sites if findings.skeleton.is_shared(number, s.parameter)), None)
+    if shared is not None:
+        raise unsupported(
+            f"{place}: {shared} of layer {number} is a down projection that other layers share: not covered"
+        )
 
 
 def _following(peeler: Peeler, options: Options, number: int, count: int) -> int | None:

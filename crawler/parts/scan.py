@@ -76,14 +76,15 @@ def fits_float16(profile: Iterable[LayerProfile]) -> bool:
 
 def experts_of(findings: Findings) -> dict[str, Any]:
     """How many experts there are, and which the prompts reached."""
-    layers = [
-        ExpertsSeen(layer=number, experts=count, seen=_ranges(findings.peeler.experts_seen.get(number, set())))
-        for number, sites in findings.sites.items()
-        for count in [s.projection.experts for s in sites if s.projection.experts is not None]
-    ]
+    layers, covered = [], 0
+    for number, sites in findings.sites.items():
+        for at, count in enumerate(s.projection.experts for s in sites):
+            if count is not None:
+                seen = findings.peeler.experts_seen.get((number, at), set())
+                layers.append(ExpertsSeen(layer=number, experts=count, seen=_ranges(seen)))
+                covered += len(seen)
     if not layers:
         return {}
-    covered = sum(len(findings.peeler.experts_seen.get(x.layer, ())) for x in layers)
     return {"experts": sum(x.experts for x in layers), "experts_covered": covered, "experts_seen": tuple(layers)}
 
 
@@ -97,7 +98,7 @@ def _ranges(numbers: set[int]) -> str:
 def gains_of(findings: Findings) -> Iterable[NormGain]:
     """Gains of norms behind the channels that were made massive."""
     for (number, channel), gain in sorted(findings.peeler.gains.items()):
-        placement = findings.skeleton.placements[f"{findings.skeleton.layers_path}.{number}.{gain.parameter}"]
+        placement = findings.skeleton.placements[f"{findings.skeleton.paths[number]}.{gain.parameter}"]
         yield NormGain(
             layer=number,
             channel=channel,

@@ -61,7 +61,7 @@ def weight_of(
 def locate(findings: Findings, place: Place) -> tuple[TensorInfo, tuple[int, ...]]:
     """The stored tensor that holds a scalar and the scalar's index in it, in the order in which it is stored."""
     site = findings.sites[place.layer][place.site]
-    name = f"{findings.skeleton.layers_path}.{place.layer}.{site.parameter}"
+    name = f"{findings.skeleton.paths[place.layer]}.{site.parameter}"
     placement = findings.skeleton.placements[name]
     sources = [info for _, info in placement.sources]
     shape = findings.skeleton.model.get_parameter(name).shape

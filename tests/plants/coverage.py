@@ -30,7 +30,7 @@ KINDS_OF: dict[str, Kinds] = {
         hyperclovax_vision_v2 idefics2 idefics3 internlm3 internvl iquestcoder jais2 janus lfm2 lfm2_vl lfm3
         lfm3-plain lfm3_vl lighton_ocr llama llama-bias llava llava_next llava_next_video llava_onevision minicpm3
         minicpm_ocr minicpmv4_6 minicpmv4_7 ministral ministral3 mistral mistral3 mllama modernbert-decoder molmo2
-        moshi moss_transcribe_diarize mpt muse_glimmer muse_spark nanochat nemotron olmo olmo2 olmo3 olmo_hybrid
+        moshi moss_transcribe_diarize mpt muse_glimmer nanochat nemotron olmo olmo2 olmo3 olmo_hybrid
         openai-gpt opt opt-350m ovis2 paddleocr_vl paligemma persimmon phi phi3 phi4_multimodal pp_chart2table
         qianfan_ocr qwen2 qwen2_5_omni_thinker qwen2_5_vl qwen2_audio qwen2_vl qwen3 qwen3_5 qwen3_5_text qwen3_asr
         qwen3_vl recurrent_gemma rwkv seed_oss smollm3 smolvlm stablelm stablelm-parallel starcoder2 vaultgemma
@@ -38,7 +38,8 @@ KINDS_OF: dict[str, Kinds] = {
     """),
     **_all(('expert', 'shared'), """
         aria aria_text deepseek_v4 granitemoe_swa granitemoehybrid granitemoeshared hunyuan_v1_moe kolibri1
-        qwen3_5_moe qwen3_5_moe_text qwen4_exp qwen4_exp_text solar_open
+        qwen3_5_moe qwen3_5_moe_text qwen4_exp qwen4_exp_text qwen4_exp_text-ngrams
+        solar_open
     """),
     **_all(('dense', 'expert'), """
         beam cohere2_moe-routed gemma4_text-moe jamba lfm2_moe longcat_flash mellum mimo_v2_flash qwen3_moe
@@ -50,7 +51,10 @@ KINDS_OF: dict[str, Kinds] = {
     **_all(('shared',), """
         granitemoehybrid-dense
     """),
-    **_all(('dense', 'shared'), """
+    **_all(('dense', 'latent'), """
+        muse_spark
+    """),
+    **_all(('dense', 'shared', 'latent'), """
         nemotron_h-latent
     """),
 }  # fmt: skip
@@ -84,7 +88,7 @@ LATENT = {
     "muse_spark": "the experts write to a latent vector (moe_hidden_size), another matrix writes that to the residual",
     "nemotron_h-latent": "the experts write to a latent vector (moe_latent_size)",
 }
-"""Experts that do not write to the residual: no plant in them."""
+"""Experts that do not write to the residual: no plant in them, but in the other matrix."""
 
 GATED_OUTPUT = {"rwkv": "the output of the down projection is multiplied per channel and token"}
 

@@ -27,7 +27,7 @@ from .published import PUBLISHED
 from .tiny import tiny_model
 from .tiny_configs import SQUARE, H
 
-KINDS = ("dense", "expert", "shared")
+KINDS = ("dense", "expert", "shared", "latent")
 J = 29
 MASSIVE = 1000.0
 """Of the planted channel behind its layer, over the root mean square of the other channels."""
@@ -53,6 +53,7 @@ LAYERS = (
 PATHS = {
     "expert": r"(^|\.)experts\.(down_proj|mlp\.w2)$|^mlp\.output_linear\.weight$",
     "shared": r"(^|\.)(shared_experts?|shared_mlp)\.(down_proj|output_linear)(\.weight)?$",
+    "latent": r"^(mixer\.fc2_latent|mlp\.post_expert)_proj\.weight$",
     "dense": r"^feed_forward\.value\.weight$|"
     r"^((mlp|mlps\.\d|feed_forward|ffn|mixer|mlp_block|shared_transf(ormer)?\.feed_forward)\.)?"
     r"(down_proj|w2|c_proj|dense_4h_to_h|fc2|fc_out|Wo|2|proj_down|ff_out)\.weight$",

@@ -23,9 +23,12 @@ from swindex.crawler.scanning import quiet
 
 from . import Plant, disk, generic
 from .coverage import KINDS_OF
+from .tiny import tiny_model
 
 CASES = [(name, kind) for name, kinds in KINDS_OF.items() for kind in kinds]
 PAGE = Path(__file__).resolve().parents[2] / "crawler" / "architectures" / "FAMILIES.md"
+UNPLANTED = ("zamba", "zamba2")
+"""Types that no plant can be made of: no down projection of theirs writes to the residual."""
 DETECT = Options(effects=False)
 
 
@@ -85,6 +88,20 @@ def _logits(checkpoint: LocalCheckpoint, findings: Findings, plant: Plant) -> tu
     return ours, theirs
 
 
+@cache
+def refusal(model_type: str) -> str:
+    """Why a tiny model without a plant is not scanned; empty if it is."""
+    quiet()
+    with tempfile.TemporaryDirectory(prefix="swindex-plants-") as name:
+        folder = Path(name) / model_type
+        generic.save(tiny_model(model_type, 1), model_type, folder)
+        try:
+            run(LocalCheckpoint(folder), DETECT)
+        except Refusal as refusal:
+            return str(refusal)
+        return ""
+
+
 HEAD = """# Families of models
 
 Made by `python -m tests.plants.matrix` from scans of tiny models with one planted super weight each; a test holds this
@@ -101,8 +118,8 @@ def page() -> str:
     lines = [HEAD, "| model type | kind | stored tensor | stored | norm behind | |", "|---|---|---|---|---|---|"]
     lines += [_line(r) for r in sorted(found, key=lambda r: (r.model_type, r.kind))]
     lines += ["", "## Refused", "", "| model type | why |", "|---|---|"]
-    reasons = {r.model_type: r.reason.partition(": ")[2] for r in rows if r.reason is not None}
-    lines += [f"| {name} | {_general(reason)} |" for name, reason in sorted(reasons.items())]
+    reasons = {r.model_type: r.reason for r in rows if r.reason is not None} | {t: refusal(t) for t in UNPLANTED}
+    lines += [f"| {name} | {_general(reason.partition(': ')[2])} |" for name, reason in sorted(reasons.items())]
     return "\n".join(lines) + "\n"
 
 

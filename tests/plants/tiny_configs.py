@@ -198,6 +198,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama-bias": ("llama", {"mlp_bias": True, "attention_bias": True, "tie_word_embeddings": True}),
     "nemotron_h-latent": ("nemotron_h", {"moe_latent_size": 24}),
     "opt-350m": ("opt", {"do_layer_norm_before": False, "word_embed_proj_dim": 32}),
+    "qwen4_exp_text-ngrams": (
+        "qwen4_exp_text",
+        {"ple_layer_ids": [1], "ple_embed_dim": 40, "ngram_vocab_size_base": 61, "heads_per_ngram": 2},
+    ),
     "stablelm-parallel": ("stablelm", {"use_parallel_residual": True, "use_qkv_bias": True}),
 }
 """Published models whose switches change the block: name to model type and keys."""
