@@ -633,6 +633,7 @@ def test_a_scan_is_added_to_claims() -> None:
         "groups": (*ours["groups"], *previous.groups),
         "observations": previous.observations,
         "remarks": previous.remarks,
+        "survivals": (),
     }
 
 
@@ -688,6 +689,7 @@ def test_a_new_scan_at_the_revision_keeps_what_the_older_found() -> None:
         "scans": (*previous.scans, make.scan("scan-2")),
         "observations": (),
         "remarks": (),
+        "survivals": (),
     }
 
 
@@ -724,6 +726,7 @@ def test_a_scan_at_another_revision_leaves_the_old_finds_in_the_history() -> Non
         "scans": (*previous.scans, *ours["scans"]),
         "observations": (),
         "remarks": (remark.model_copy(update={"about": ()}),),
+        "survivals": (),
     }
 
 
@@ -768,6 +771,7 @@ def test_a_scan_that_could_not_be_made_changes_nothing_else(outcome: Outcome) ->
         "scans": (*previous.scans, *tried["scans"]),
         "observations": (),
         "remarks": (),
+        "survivals": (),
         "withdrawn": None,
     }
 
