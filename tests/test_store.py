@@ -1121,8 +1121,10 @@ def test_the_numbers_of_an_index(index: Index) -> None:
         "models": 4,
         "versions": 6,
         "withdrawn": 1,
-        "outcomes": {**zero, "found": 1, "none_found": 1, "reported": 1},
+        "outcomes": {**zero, "found": 1, "none_found": 1, "reported": 1, "inherited": 0},
         "scans": {**zero, "found": 1, "none_found": 1},
+        "scans_shared": 0,
+        "survivals": {"models": 0, "scalars": {"same": 0, "drifted": 0, "gone": 0}},
         "super_weights": {
             "total": 3,
             "location": {"reported": 0, "confirmed": 2, "disputed": 1, "refuted": 0},

@@ -56,7 +56,7 @@ def now() -> str:
 def refused(model_id: str, revision: str | None, refusal: Refusal, checkpoint: Checkpoint | None = None) -> Result:
     """The result of a scan that could not be made."""
     settings = Settings(detector=DETECTOR, constants=c.as_settings())
-    model = Model(id=model_id, revision=revision, **_config_facts(checkpoint))
+    model = Model(id=model_id, revision=revision, **config_facts(checkpoint))
     identity = {"model": model_id, "revision": revision, "outcome": refusal.outcome.value, "reason": str(refusal)}
     scan = Scan(
         id=digest({**identity, "settings": settings.model_dump(mode="json")}),
@@ -71,7 +71,8 @@ def refused(model_id: str, revision: str | None, refusal: Refusal, checkpoint: C
     return Result(model, scan)
 
 
-def _config_facts(checkpoint: Checkpoint | None) -> dict[str, Any]:
+def config_facts(checkpoint: Checkpoint | None) -> dict[str, Any]:
+    """What config.json calls the model, where it is readable."""
     try:
         raw = checkpoint.config if checkpoint else {}
     except Refusal:
