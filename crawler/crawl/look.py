@@ -6,7 +6,7 @@ with, so that no drift adds up unseen; one whose scan is shared serves as it is,
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...index.errors import NotInIndex
 from ...index.store import Index
@@ -75,6 +75,11 @@ def look(
     if fine_tunes.survival == ENOUGH and is_enough(survival, fine_tunes.max_drift):
         return Looked(_done(checkpoint, survival), (survival,), f"{_counts(survival)}: enough")
     return Looked(None, (survival,), f"{_counts(survival)}; a scan follows")
+
+
+def joined(done: Done, looked: Looked) -> Done:
+    """What the scan that followed a look has done, with what the look saw."""
+    return replace(done, result=replace(done.result, survivals=looked.survivals))
 
 
 def is_enough(survival: Survival, max_drift: float) -> bool:
