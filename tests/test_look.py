@@ -1,4 +1,4 @@
-"""A look before a scan, against the loopback Hub: identical files share one, fine-tunes are compared with their base."""
+"""A look before a scan, against the loopback Hub: identical files share one, fine-tunes are compared with a base."""
 
 from __future__ import annotations
 
