@@ -113,7 +113,7 @@ def warnings(document: Json) -> list[str]:
         found.append(f"WITHDRAWN on {record['withdrawn']['time'][:10]}: {record['withdrawn']['reason']}")
     if base:
         at = f" at commit {base['revision'][:12]}" if base["revision"] else ""
-        checked = any(s["base"] == base["id"] for s in document["survivals"])
+        checked = (base["id"], base["revision"]) in {(s["base"], s["base_revision"]) for s in document["survivals"]}
         how = "their bits were compared here, their effect was not" if checked else "not checked here"
         found.append(f"INHERITED from {base['id']}{at}: the weights below are of the base model, {how}.")
     if weights and not (base or document["model"])["revision"]:

@@ -20,7 +20,7 @@ from swindex.api.report import report
 from swindex.crawler import crawling
 from swindex.crawler.checkpoint.hub import HubCheckpoint
 from swindex.crawler.crawl.jobs import Done, Job
-from swindex.crawler.crawl.look import FineTunes, Looked, joined, look
+from swindex.crawler.crawl.look import FineTunes, Looked, is_settled, joined, look
 from swindex.crawler.crawl.twins import contents, own_scan, share
 from swindex.crawler.crawling import CrawlOptions
 from swindex.crawler.detection.run import Options
@@ -390,6 +390,37 @@ def test_what_became_of_a_model_travels_as_json(kind: str, index: Index, copy: P
     done = taken(looked(index, opened(copy)))
 
     assert Done.from_json(json.loads(json.dumps(done.as_json()))) == done
+
+
+def test_what_was_enough_is_settled_until_the_policy_the_commit_or_the_base_is_another(
+    kept: Record, index: Index
+) -> None:
+    here = kept.model.revision
+    policies = [ENOUGH, FineTunes("enough", 0.05), FineTunes("then_scan")]
+    before = [is_settled(kept, here, index, policy) for policy in policies]
+    before.append(is_settled(kept, make.OTHER_REVISION, index, ENOUGH))
+    failed = make.scan("scan-9", Outcome.FAILED)
+    index.add("demo/pair", lambda p: with_parts(p, model=base(index).model, scan=failed), "a test", make.TIME)
+
+    assert (before, is_settled(kept, here, index, ENOUGH)) == ([True, False, False, False], False)
+
+
+def test_a_base_whose_scan_is_shared_serves_as_it_is(
+    index: Index, copy: Path, opened: Opened, hub: Hub, tmp_path: Path
+) -> None:
+    tuned = Path(shutil.copytree(copy, tmp_path / "tuned"))
+    twin = opened(copy)
+    add(index, taken(looked(index, twin)))
+    retrain(tuned, noise)
+    (tuned / "README.md").write_text(f"---\nbase_model: {twin.model_id}\n---\n")
+
+    [survival] = looked(index, opened(tuned)).survivals
+
+    assert (survival.base, survival.base_revision, [s.state for s in survival.scalars]) == (
+        twin.model_id,
+        twin.revision,
+        ["same"] * SCALARS,
+    )
 
 
 # --- in the index and for a reader ---

@@ -14,6 +14,7 @@ import torch
 from huggingface_hub import HfApi
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import Tensor
@@ -23,9 +24,11 @@ from swindex.crawler.checkpoint.local import LocalCheckpoint
 from swindex.crawler.crawl import survival as surveying
 from swindex.crawler.crawl.survival import survey
 from swindex.crawler.refusal import Refusal
+from swindex.schema.__main__ import json_schema
 from swindex.schema.canonical import canonical_bytes
 from swindex.schema.errors import RecordError
 from swindex.schema.record import Record
+from swindex.schema.scan import SharedFrom
 from swindex.schema.survival import FLOATS, LOST, Fate, Scalar, Survival, Survivor, compared, drift_of, fate_of
 from swindex.schema.types import Outcome
 
@@ -453,3 +456,25 @@ def test_a_header_that_lies_is_refused_in_one_line(tensors: dict[str, Tensor], t
     with pytest.raises(Refusal) as caught:
         surveyed(folder)
     assert (caught.value.outcome, "\n" in str(caught.value)) == (Outcome.CORRUPT, False)
+
+
+# --- what was there before ---
+
+
+def test_the_shipped_records_read_and_write_the_same_bytes() -> None:
+    shipped = Path(__file__).parent.parent / "index" / "records"
+    lines = [line for path in sorted(shipped.glob("*/*.jsonl")) for line in path.read_bytes().splitlines()]
+
+    assert lines
+    assert [canonical_bytes(Record.parse(line).model_dump(mode="json")) for line in lines] == lines
+
+
+def test_a_record_with_all_that_is_new_is_valid_by_the_json_schema() -> None:
+    parts = make.found_parts()
+    origin = SharedFrom(model_id="org/other", revision=make.REVISION, scan="scan-1")
+    scans = tuple(s.model_copy(update={"shared_from": origin}) for s in parts["scans"])
+    model = make.model(content="f" * 64)
+    record = make.make({**parts, "model": model, "scans": scans, "survivals": (made(),)})
+
+    data = json.loads(canonical_bytes(record.model_dump(mode="json")))
+    assert list(Draft202012Validator(json_schema()).iter_errors(data)) == []

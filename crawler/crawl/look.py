@@ -90,6 +90,19 @@ def is_enough(survival: Survival, max_drift: float) -> bool:
     )
 
 
+def is_settled(record: Record, revision: str | None, index: Index, fine_tunes: FineTunes) -> bool:
+    """Whether what was compared at this commit is enough, and the base's record is still the one it was compared with.
+
+    Where it is, neither a look nor a scan has anything to add.
+    """
+    for survival in record.survivals if fine_tunes.survival == ENOUGH else ():
+        base = _read(index, survival.base)
+        current = base is not None and base.provenance.digest == survival.base_record
+        if current and survival.revision == revision and is_enough(survival, fine_tunes.max_drift):
+            return True
+    return False
+
+
 def measured(index: Index, model_id: str) -> Record | None:
     """The record of the model itself if we have its scan, else of the one that it was compared with, and so on."""
     seen: set[str] = set()
