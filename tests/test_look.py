@@ -30,7 +30,7 @@ from swindex.index import database
 from swindex.index.check import check
 from swindex.index.counts import stats
 from swindex.index.store import Index
-from swindex.index.versions import with_parts
+from swindex.index.versions import with_parts, withdraw
 from swindex.schema.errors import RecordError, UsageError
 from swindex.schema.record import Record
 from swindex.schema.types import Outcome
@@ -217,6 +217,34 @@ def test_a_shared_scan_has_the_figures_of_the_twin(index: Index, copy: Path, ope
     lost = [[e.delta_nll for e in r.effects] for r in (made, twin)]
     assert (made.status.outcome, len(made.super_weights)) == ("found", SCALARS)
     assert all(one == other for one, other in (placed, judged, lost))
+
+
+def test_only_what_the_shared_scan_found_is_shared(index: Index, copy: Path, opened: Opened) -> None:
+    twin = base(index)
+    one, two = (w.id for w in twin.super_weights)
+    told = make.weight(2, 4, 3, scan=None)
+    older = make.weight(3, 4, 3, scan="scan-0")
+    more = twin.model_copy(
+        update={
+            "super_weights": (*twin.super_weights, told, older),
+            "groups": (*twin.groups, make.group("reported", one, two, reported=True)),
+            "effects": (make.effect("e", one, scan="scan-0"), *twin.effects),
+            "scans": (make.scan("scan-0"), *twin.scans),
+        }
+    )
+
+    done = share(more, opened(copy), OPTIONS)
+
+    assert done is not None
+    found = done.result
+    assert ([w.id for w in found.super_weights], found.groups) == ([one, two], twin.groups)
+    assert [e.corpus for e in found.effects] == [e.corpus for e in twin.effects]
+
+
+def test_a_withdrawn_twin_shares_nothing(index: Index, copy: Path, opened: Opened) -> None:
+    index.add("demo/pair", lambda p: p and withdraw(p, "a mistake", make.TIME), "a test", make.TIME)
+
+    assert (contents(index), share(base(index), opened(copy), OPTIONS)) == ({}, None)
 
 
 def test_an_index_with_a_shared_scan_is_sound(index: Index, copy: Path, opened: Opened) -> None:

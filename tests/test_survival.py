@@ -27,7 +27,7 @@ from swindex.crawler.refusal import Refusal
 from swindex.schema.__main__ import json_schema
 from swindex.schema.canonical import canonical_bytes
 from swindex.schema.errors import RecordError
-from swindex.schema.record import Record
+from swindex.schema.record import Record, Withdrawn
 from swindex.schema.scan import SharedFrom
 from swindex.schema.survival import FLOATS, LOST, Fate, Scalar, Survival, Survivor, compared, drift_of, fate_of
 from swindex.schema.types import Outcome
@@ -57,6 +57,13 @@ def test_a_conversion_between_dtypes_leaves_a_number_the_same(value: float, one:
     base = scalar(value, one)
 
     assert fate_of(base, scalar(base.value, other)) is Fate.SAME
+
+
+@given(st.floats(1e-6, 6e-5), st.sampled_from(["bfloat16", "float32", "float64"]))
+def test_a_conversion_to_a_subnormal_leaves_a_number_the_same(value: float, dtype: str) -> None:
+    base = scalar(value, dtype)
+
+    assert fate_of(base, scalar(base.value, "float16")) is Fate.SAME
 
 
 @given(MODERATE, DTYPES, DTYPES, st.integers(2, 1000), st.sampled_from([-1, 1]))
@@ -392,6 +399,18 @@ def test_only_the_shards_that_hold_them_are_opened(hub: Hub, tensors: dict[str, 
     )
 
 
+def test_scalars_of_two_files_are_read_each_from_its_own(hub: Hub, tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    parts = make.found_parts("org/base")
+    base = make.make({**parts, "super_weights": (*parts["super_weights"], make.weight(2, 2, 4, bits="4000"))})
+    other = tensors[OTHER].clone()
+    other[2, 4] = make.VALUES["4000"]
+    shards = {"a.safetensors": [DOWN], "b.safetensors": [OTHER]}
+
+    found = survey(base, opened(hub, save(tmp_path / "m", {**tensors, OTHER: other}, shards)))
+
+    assert states(found) == ["same", "same", "same"]
+
+
 def test_neighbours_come_in_one_range_of_few_bytes(hub: Hub, tensors: dict[str, Tensor], tmp_path: Path) -> None:
     checkpoint = opened(hub, save(tmp_path / "m", {**tensors, "z": torch.zeros(200_000)}))
 
@@ -407,6 +426,14 @@ def test_neighbours_come_in_one_range_of_few_bytes(hub: Hub, tensors: dict[str, 
 def test_a_base_that_was_only_reported_is_refused(tensors: dict[str, Tensor], tmp_path: Path) -> None:
     with pytest.raises(Refusal, match=r"^org/base: no super weight that we found at a known commit stands"):
         survey(make.reported("org/base"), LocalCheckpoint(save(tmp_path / "m", tensors)))
+
+
+def test_a_withdrawn_base_is_refused(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    withdrawn = Withdrawn(time=make.TIME, reason="a mistake")
+    base = make.make({**make.found_parts("org/base"), "withdrawn": withdrawn})
+
+    with pytest.raises(Refusal, match="no super weight that we found"):
+        survey(base, LocalCheckpoint(save(tmp_path / "m", tensors)))
 
 
 @pytest.mark.parametrize("outcome", [Outcome.NONE_FOUND, Outcome.UNTESTED])
