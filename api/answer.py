@@ -19,7 +19,7 @@ def answer(asked: Asked, records: Path, base: str | None = None) -> Json:
     """The document for a model; raise UsageError, NotInIndex or StoreError.
 
     Where the index knows no weight of the model and nobody looked for them in it, those of its base model are given,
-    marked as inherited: of `base`, or else of the base that the record names.
+    marked as inherited: of `base`, else of the base that it was compared with, else of the one that the record names.
     """
     base = None if base is None else parse_model_id(base)
     found = find(records, asked)
@@ -47,7 +47,8 @@ def not_in_index(model_id: str, records: Path) -> str:
 
 
 def _inherited(document: Json, records: Path, base: str | None) -> Json:
-    named = base or document["model"]["base_model"]
+    compared = document["survivals"][-1]["base"] if document["survivals"] else None
+    named = base or compared or document["model"]["base_model"]
     found = find(records, Asked(named, None)) if named else None
     if found is None and base is not None:
         raise NotInIndex(not_in_index(base, records))

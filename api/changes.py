@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from ..index import log
 from ..index.errors import NotInIndex
 from .answer import not_in_index
+from .compared import survivals
 from .reading import versions
 
 Json = dict[str, Any]
@@ -33,6 +34,18 @@ class ScanAdded(_Part):
     id: str
     outcome: str
     time: str
+    shared_from: str | None = None
+    """The model in which it was made, if not here."""
+
+
+class Compared(_Part):
+    """What a version brought of a base model's super weights."""
+
+    base: str
+    same: int
+    drifted: int
+    gone: int
+    time: str
 
 
 class Change(_Part):
@@ -54,6 +67,7 @@ class Change(_Part):
     """How many more observations; negative if fewer."""
     withdrawn: str | None
     """The reason, if this version withdraws the record."""
+    survivals_added: tuple[Compared, ...] = ()
 
 
 def history(model_id: str, records: Path) -> list[Change]:
@@ -84,6 +98,7 @@ def change(before: Json | None, after: Json) -> Change:
         scans_added=tuple(_scans(old, after)),
         observations_added=len(after.get("observations", ())) - len(old.get("observations", ())),
         withdrawn=(provenance.get("withdrawn") or {}).get("reason"),
+        survivals_added=tuple(_compared(old, after)),
     )
 
 
@@ -95,7 +110,19 @@ def _ids(record: Json, parts: str, without: Json) -> tuple[str, ...]:
 def _scans(before: Json, after: Json) -> list[ScanAdded]:
     added = set(_ids(after, "scans", without=before))
     scans = [s for s in after.get("scans", ()) if s["id"] in added]
-    return [ScanAdded(id=s["id"], outcome=s["outcome"], time=s["time"]) for s in scans]
+    return [ScanAdded(**{n: s[n] for n in ("id", "outcome", "time")}, shared_from=_origin(s)) for s in scans]
+
+
+def _origin(scan: Json) -> str | None:
+    origin = scan.get("shared_from")
+    return str(origin["model_id"]) if origin else None
+
+
+def _compared(before: Json, after: Json) -> list[Compared]:
+    told = ("base", "same", "drifted", "gone", "time")
+    known = before.get("survivals", ())
+    added = [s for s in after.get("survivals", ()) if s not in known]
+    return [Compared(**{name: s[name] for name in told}) for s in survivals({"survivals": added})]
 
 
 _WATCHED = {"weights": ("weight", ("alone", "grouped", "location")), "groups": ("group", ("verdict",))}

@@ -6,6 +6,7 @@ Says whose figures they are and what is not known; decides nothing. `--json` has
 from datetime import date
 from typing import Any
 
+from .compared import rows, sentence
 from .page import WIDTH, Page, number
 from .paste import short
 from .tables import Caveats, coordinates, effects
@@ -25,6 +26,7 @@ _OUTCOMES = {
     "corrupt": "Not scanned: the weight files are damaged.",
     "too_large": "Not scanned: too large.",
     "failed": "Not scanned: the scan failed.",
+    "inherited": "Not scanned: only its base model's super weights were looked for here.",
     "unknown": "Not in the index: nothing is known of this model itself.",
 }
 _CONFLICTS = {
@@ -48,6 +50,7 @@ def report(document: Json, width: int = WIDTH, colour: bool = False, today: date
         page.text(f"! {warning}", "yellow", hang="  ")
     coordinates(page, document)
     effects(page, document, caveats)
+    _compared(page, document)
     _conflicts(page, document)
     _statements(page, document, caveats)
     _listed(page, "Caveats", [f"[{at}] {text}" for at, text in enumerate(caveats.texts, 1)])
@@ -78,6 +81,12 @@ def _outcome(page: Page, document: Json) -> None:
         page.text(f"Reason: {scan['reason']}", indent="  ")
     if scan:
         page.text(", ".join([scan["detector"], scan["time"][:10], *_covered(scan)]), "dim", indent="  ")
+    if scan and scan["shared_from"]:
+        origin = scan["shared_from"]
+        at = f"{origin['model_id']} at commit {origin['revision'][:12]}"
+        page.text(f"Scanned in {at}, whose files are identical; nothing was measured here.", indent="  ")
+    for survival in document["survivals"]:
+        page.text(sentence(survival), indent="  ", hang="  ")
     if not document["super_weights"] and outcome != "none_found":
         page.text("No super weight is on record; that does not mean that there is none.")
 
@@ -104,7 +113,9 @@ def warnings(document: Json) -> list[str]:
         found.append(f"WITHDRAWN on {record['withdrawn']['time'][:10]}: {record['withdrawn']['reason']}")
     if base:
         at = f" at commit {base['revision'][:12]}" if base["revision"] else ""
-        found.append(f"INHERITED from {base['id']}{at}: the weights below are of the base model, not checked here.")
+        checked = (base["id"], base["revision"]) in {(s["base"], s["base_revision"]) for s in document["survivals"]}
+        how = "their bits were compared here, their effect was not" if checked else "not checked here"
+        found.append(f"INHERITED from {base['id']}{at}: the weights below are of the base model, {how}.")
     if weights and not (base or document["model"])["revision"]:
         found.append(f"Not pinned to a commit: {_UNPINNED[any(w['bits'] for w in weights)]}")
     if weights and not any(w["bits"] for w in weights):
@@ -157,6 +168,12 @@ def _conflict(conflict: Json, named: dict[str, str]) -> str:
     if conflict["kind"] == "set":
         return f"Incomplete set: {sides}: {weights}."
     return f"{weights}: {_CONFLICTS.get(conflict['kind'], conflict['kind'])}: {sides}."
+
+
+def _compared(page: Page, document: Json) -> None:
+    for survival in document["survivals"]:
+        told = [f"{weight}: {state}: {text}" for weight, state, text in rows(survival)]
+        _listed(page, f"What is not as in {survival['base']}", told)
 
 
 def _statements(page: Page, document: Json, caveats: Caveats) -> None:

@@ -14,6 +14,7 @@ from ..schema.observation import Granularity, Stance
 from ..schema.record import explain
 from ..schema.types import Basis, Intervention, Location, Role, Verdict
 from ..schema.weight import GroupKind
+from .results_compared import SurvivalView
 
 
 class _Part(BaseModel):
@@ -87,6 +88,8 @@ class SuperWeightView(_Part):
     dtype: str | None
     value: float | None
     bits: str | None
+    scale: float | None
+    packed: str | None
     file: str | None
     byte_offset: int | None
     role: Role | None
@@ -173,6 +176,14 @@ class SourceView(_Part):
     url: str | None
 
 
+class SharedView(_Part):
+    """Where a shared scan was made."""
+
+    model_id: str
+    revision: str
+    scan: str
+
+
 class ScanView(_Part):
     """The latest scan of ours."""
 
@@ -188,6 +199,7 @@ class ScanView(_Part):
     experts_covered: int | None
     fits_float16: bool | None
     converged: bool | None
+    shared_from: SharedView | None
 
 
 class NoteView(_Part):
@@ -258,6 +270,7 @@ class LookupResult(_Part):
     observations: tuple[ObservationView, ...]
     sources: tuple[SourceView, ...]
     scan: ScanView | None
+    survivals: tuple[SurvivalView, ...]
     notes: tuple[NoteView, ...]
     inherited_from: Inherited | None
     record: RecordView | None

@@ -65,6 +65,7 @@ def _coordinates(page: Page, title: str, weights: list[Json], architecture: str 
     shown = page.table(_WEIGHTS, [_weight_row(w, architecture, telling) for w in weights])
     if "VALUE" not in shown:
         _values(page, weights)
+    _stored(page, weights)
     _claimed(page, weights)
     for text in remarks(weights):
         page.text(text, "dim")
@@ -86,6 +87,14 @@ def _values(page: Page, weights: list[Json]) -> None:
     values = [f"{short(w)} = {number(w['value'], 7)}" for w in weights if w["value"] is not None]
     if values:
         page.text(f"Values: {', '.join(values)}.", hang="  ")
+
+
+def _stored(page: Page, weights: list[Json]) -> None:
+    """How quantized weights are stored: their values are not what a look at the tensor alone shows."""
+    packed = [f"{short(w)} as {w['packed']}, word {w['bits']}" for w in weights if w["packed"]]
+    scaled = [f"{short(w)} as {w['dtype']} times {number(w['scale'])}" for w in weights if w["scale"] is not None]
+    if packed or scaled:
+        page.text(f"Quantized: {'; '.join(packed + scaled)}.", hang="  ")
 
 
 def _claimed(page: Page, weights: list[Json]) -> None:

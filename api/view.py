@@ -4,12 +4,14 @@ The shape is stable: names are added, never removed or narrowed. Every name is a
 
     model            id, revision, architecture, model_type, parameters, dtype, layers, hidden_size, base_model,
                      relation
-    outcome          of the latest scan; `reported` where only outside claims exist; `unknown` where nothing is known
-                     of the model itself and what follows is inherited
+    outcome          of the latest scan; `reported` where only outside claims exist; `inherited` where all that is
+                     known is what became here of a base model's super weights (survivals); `unknown` where nothing
+                     is known of the model itself and what follows is inherited
     reported         true if outside claims exist
     super_weights[]  every candidate, inert and refuted ones too:
                      id, layer, expert, row, col, tensor, index (ready to use on the stored tensor), shape, dtype,
-                     value, bits, file, byte_offset, role, group,
+                     value, bits, scale (value over what the bits mean, of a quantized weight), packed (the format of
+                     codes that share the word in `bits`), file, byte_offset, role, group,
                      location (reported, confirmed, disputed, refuted), origins (who claims it), denied_by,
                      verdict (of removing it alone), basis (measured by us, or reported by others),
                      ppl_before, ppl_after, ppl_ratio, figures[],
@@ -32,7 +34,10 @@ The shape is stable: names are added, never removed or narrowed. Every name is a
                      ppl_before, ppl_after, ppl_ratio, finite, caveat
     sources[]        origin, title, url
     scan             the latest: id, outcome, reason, time, detector, effects, layers, layers_covered (how many),
-                     experts, experts_covered, fits_float16, converged; null if there is none
+                     experts, experts_covered, fits_float16, converged, shared_from (model_id, revision, scan: where
+                     it was made, as the files here are identical; null if made here); null if there is none
+    survivals[]      base models whose recorded super weights were looked for here, which is no scan:
+                     base, base_revision, same, drifted, gone, ..., scalars[]: `compared` has the names
     notes[]          about (weight ids), text
     inherited_from   null, or the base model that super_weights, groups and conflicts are taken from:
                      id, revision, relation, outcome, version, time
@@ -48,6 +53,7 @@ Figures are copied and sorted here, never judged: verdicts and locations are the
 import math
 from typing import Any
 
+from .compared import scan_of, survivals
 from .measured import delta_of, ours, outliers, ratio, ratio_of, texts, tried, zeroes
 
 Json = dict[str, Any]
@@ -65,9 +71,23 @@ _MODEL = (
     "relation",
 )
 _PLACE = ("layer", "expert", "row", "col")
-_STORED = ("id", *_PLACE, "tensor", "index", "shape", "dtype", "value", "bits", "file", "byte_offset", "role", "group")
+_STORED = (
+    "id",
+    *_PLACE,
+    "tensor",
+    "index",
+    "shape",
+    "dtype",
+    "value",
+    "bits",
+    "scale",
+    "packed",
+    "file",
+    "byte_offset",
+    "role",
+    "group",
+)
 _SEEN = ("activation_in", "activation_out", "share", "coherence", "rank", "round", "scan")
-_SCAN = ("id", "outcome", "reason", "time", "layers", "experts", "experts_covered", "fits_float16", "converged")
 _RECORD = ("version", "time", "digest", "schema_version", "submitter", "withdrawn")
 UNKNOWN = "unknown"
 
@@ -89,7 +109,8 @@ def view(record: Json, index: Json | None = None, torn: bool = False) -> Json:
         "conflicts": [_pick(c, ("kind", "weights", "sides")) for c in record["status"]["conflicts"]],
         "observations": [_observation(o) for o in observations if not _is_told(o, sets)],
         "sources": _sources(observations),
-        "scan": _scan(scans[-1]) if scans else None,
+        "scan": scan_of(scans[-1]) if scans else None,
+        "survivals": survivals(record),
         "notes": [_pick(r, ("about", "text")) for r in record.get("remarks", [])],
         "inherited_from": None,
         "record": _pick(record["provenance"], _RECORD),
@@ -169,13 +190,6 @@ def _observation(observation: Json) -> Json:
         "ppl_ratio": reported_ratio(observation),
         "targets": [_pick(t, _PLACE) for t in observation.get("targets", [])],
     }
-
-
-def _scan(scan: Json) -> Json:
-    settings = scan["settings"]
-    covered = len(scan.get("layers_covered", []))
-    copied = {"detector": settings["detector"], "effects": settings.get("effects", True)}
-    return {**_pick(scan, _SCAN), **copied, "layers_covered": covered}
 
 
 def _sources(observations: list[Json]) -> list[Json]:

@@ -11,13 +11,13 @@ from enum import StrEnum
 from math import isclose
 from typing import Any
 
-from ..schema.bits import DTYPES, bits_of, decode_bits
+from ..schema.bits import decode_bits
 from ..schema.record import Record
 from ..schema.weight import SuperWeight
 from .checkpoint.base import Checkpoint
 from .checkpoint.header import TensorInfo
 from .refusal import Refusal
-from .stored.words import PACKINGS, Packing, Word
+from .scalars import NoScalar, find, read
 
 ROUNDED = 1e-3
 """Relative difference up to which a reported number is taken for the stored one, rounded by its source."""
@@ -89,27 +89,15 @@ def _check(weight: SuperWeight, checkpoint: Checkpoint, info: TensorInfo | None)
     def answer(kind: Answer, reason: str | None = None, **stored: Any) -> Check:
         return Check(weight.id, weight.tensor, weight.index, kind, weight.bits, weight.value, reason=reason, **stored)
 
-    if info is None:
-        return answer(Answer.GONE, "no tensor of that name")
-    packing = PACKINGS.get(weight.packed) if weight.packed else Packing(info.bits, info.bits // 8, -1)
-    if packing is None:
-        return answer(Answer.NOT_CHECKABLE, f"stored as {weight.packed}, which this version does not know")
-    if not weight.packed and info.dtype not in DTYPES:
-        return answer(Answer.NOT_CHECKABLE, f"stored as {info.dtype or 'packed'}: no bits of its own")
-    word = packing.word(info.shape, weight.index)
-    if word is None or (not weight.packed and len(info.shape) != len(weight.index)):
-        return answer(Answer.GONE, f"the tensor has shape {list(info.shape)}")
     try:
-        bits = _read(checkpoint, info, word)
+        found = find(weight, info)
+        [bits] = read(checkpoint, [found])
+    except NoScalar as error:
+        return answer(Answer.GONE if error.gone else Answer.NOT_CHECKABLE, str(error))
     except Refusal as refusal:
         return answer(Answer.NOT_CHECKABLE, str(refusal))
-    value = None if weight.packed else decode_bits(bits, str(info.dtype)) * (weight.scale or 1.0)
+    value = None if weight.packed else decode_bits(bits, str(found.info.dtype)) * (weight.scale or 1.0)
     return answer(_compare(weight, bits, value), stored_bits=bits, stored_value=value)
-
-
-def _read(checkpoint: Checkpoint, info: TensorInfo, word: Word) -> str:
-    start = info.start + word.offset
-    return bits_of(bytes(checkpoint.read_range(info.file, start, min(start + word.size, info.end))))
 
 
 def _compare(weight: SuperWeight, bits: str, value: float | None) -> Answer:

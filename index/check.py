@@ -15,6 +15,7 @@ from ..schema.record import Record
 from . import database, log
 from .errors import StoreError, os_reason
 from .findings import ERROR, Finding, worth_a_look
+from .references import unresolved
 from .store import Index, is_newer
 
 
@@ -25,7 +26,9 @@ def check(index: Index) -> list[Finding]:
     findings += _same_but_case(sorted(model_id for path in logs if (model_id := log.id_of(path))))
     for path in logs:
         findings += _check_log(path)
-    return [*findings, *_check_database(index, any(f.severity == ERROR for f in findings))]
+    damaged = any(f.severity == ERROR for f in findings)
+    findings += () if damaged else unresolved(index)
+    return [*findings, *_check_database(index, damaged)]
 
 
 # --- files ---

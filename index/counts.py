@@ -7,7 +7,8 @@ from typing import Any
 
 from ..schema.conflicts import ConflictKind
 from ..schema.record import Record
-from ..schema.status import REPORTED
+from ..schema.status import INHERITED, REPORTED
+from ..schema.survival import Fate
 from ..schema.types import Location, Outcome, Verdict
 from . import heartbeat
 from .store import Index
@@ -18,8 +19,9 @@ def stats(index: Index) -> dict[str, Any]:
 
     All keys are always there, those of enumerations too: models, versions, withdrawn, outcomes (of models), scans (by
     outcome), super_weights (total, location, alone, grouped), observations, origins, models_with_conflicts, conflicts
-    (by kind), newest (UTC time of the newest version, None for an empty index), crawl (the last one, see
-    `heartbeat.CRAWL`, and None without one).
+    (by kind), newest (UTC time of the newest version, None for an empty index), scans_shared (of the scans, those made
+    in another repository), survivals (models; their scalars by state), crawl (the last one, see `heartbeat.CRAWL`, and
+    None without one).
     """
     histories = [h for model_id in index.models() if (h := [record for record, _ in index.versions(model_id)])]
     newest = [history[-1] for history in histories]
@@ -37,14 +39,21 @@ def stats(index: Index) -> dict[str, Any]:
 def _of_records(records: list[Record]) -> dict[str, Any]:
     conflicts = [c for r in records for c in r.status.conflicts]
     return {
-        "outcomes": _tally((r.status.outcome for r in records), [*Outcome, REPORTED]),
+        "outcomes": _tally((r.status.outcome for r in records), [*Outcome, REPORTED, INHERITED]),
         "scans": _tally((s.outcome for r in records for s in r.scans), Outcome),
+        "scans_shared": sum(s.shared_from is not None for r in records for s in r.scans),
+        "survivals": _of_survivals(records),
         "super_weights": _of_weights(records),
         "observations": sum(len(r.observations) for r in records),
         "origins": len({o.source.origin for r in records for o in r.observations}),
         "models_with_conflicts": sum(bool(r.status.conflicts) for r in records),
         "conflicts": _tally((c.kind for c in conflicts), ConflictKind),
     }
+
+
+def _of_survivals(records: list[Record]) -> dict[str, Any]:
+    scalars = [s.state for r in records for survival in r.survivals for s in survival.scalars]
+    return {"models": sum(bool(r.survivals) for r in records), "scalars": _tally(scalars, Fate)}
 
 
 def _of_weights(records: list[Record]) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 Paths start at a `rows.Row`; no path means the field of the item with the column's name. As everywhere, row is the
 output channel and col the input channel, also where the tensor is stored transposed. Times are UTC. All tables but
-`records` are about the newest version of each model. What outside sources claim stands in `tables_claims`.
+`records` are about the newest version of each model. What outside sources claim stands in `tables_claims`, what was
+compared with base models in `tables_compared`.
 """
 
 import hashlib
 
 from .rows import Table, each_version, items, newest, parts, table, with_status
 from .tables_claims import CLAIMS
+from .tables_compared import COMPARED
 
 TABLES: tuple[Table, ...] = (
     table(
@@ -25,9 +27,11 @@ TABLES: tuple[Table, ...] = (
         hidden_size      | int   | record.model.hidden_size            | width of the residual stream
         base_model       | text  | record.model.base_model             | the model it was made from
         relation         | text  | record.model.relation               | how it was made from that
-        outcome          | text  | record.status.outcome               | of the newest scan; reported if there is none
+        outcome          | text  | record.status.outcome               | of the newest scan; else reported, inherited
         super_weights    | int   | #record.super_weights               | rows in super_weights, inert candidates too
+        content          | text  | record.model.content                | digest over all that a scan depends on
         scans            | int   | #record.scans                       | rows in scans
+        survivals        | int   | #record.survivals                   | base models that it was compared with
         observations     | int   | #record.observations                | rows in observations
         conflicts        | int   | #record.status.conflicts            | rows in conflicts
         versions         | int   | number                              | rows in records
@@ -84,6 +88,8 @@ TABLES: tuple[Table, ...] = (
         dtype            | text   |                                    | stored dtype
         value            | float  |                                    | the stored number
         bits             | text   |                                    | its bits in hex
+        scale            | float  |                                    | value over what the bits mean; null: none
+        packed           | text   |                                    | format of codes that share the word in bits
         file             | text   |                                    | weight file that holds it
         byte_offset      | int    |                                    | of its first byte in that file
         role             | text   |                                    | creator, amplifier, remover, transient
@@ -206,6 +212,9 @@ TABLES: tuple[Table, ...] = (
         seconds          | float  | item.cost.seconds                  | time it took
         peak_memory      | int    | item.cost.peak_memory              | bytes of resident memory
         requests         | int    | item.cost.requests                 | HTTP requests
+        shared_model     | text   | item.shared_from.model_id          | identical repository that was scanned
+        shared_revision  | text   | item.shared_from.revision          | the commit there
+        shared_scan      | text   | item.shared_from.scan              | its scan_id there
         """,
     ),
     table(
@@ -242,6 +251,7 @@ TABLES: tuple[Table, ...] = (
         weights          | texts  |                                    | weight ids that explain it
         """,
     ),
+    *COMPARED,
     *CLAIMS,
 )
 

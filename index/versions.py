@@ -1,7 +1,8 @@
 """What the next version of a record holds when a scan of ours is added, or when it is withdrawn.
 
 Gives the parts of a version as `Index.add` wants them from its `build`. A record is of one revision: when a scan at
-another revision is added, what we measured at the old one stays in the history and leaves the record.
+another revision is added, what we measured at the old one stays in the history and leaves the record. So does what was
+compared there with base models; of each base the newest comparison stays.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,11 +14,12 @@ from ..schema.effect import Effect
 from ..schema.model import Model
 from ..schema.record import Record, Withdrawn, explain
 from ..schema.scan import Scan
+from ..schema.survival import Survival
 from ..schema.types import SCANNED
 from ..schema.weight import Group, SuperWeight
 from .errors import StoreError
 
-_CARRIED = ("model", "super_weights", "groups", "effects", "scans", "observations", "remarks")
+_CARRIED = ("model", "super_weights", "groups", "effects", "scans", "observations", "remarks", "survivals")
 _PLACE = ("id", "tensor", "layer", "expert", "row", "col", "index")
 """The fields of a weight that a claim gives; all others are what a scan read or measured."""
 
@@ -30,21 +32,60 @@ def with_scan(
     super_weights: Sequence[SuperWeight] = (),
     groups: Sequence[Group] = (),
     effects: Sequence[Effect] = (),
+    survivals: Sequence[Survival] = (),
 ) -> dict[str, Any] | None:
     """The parts of the version that adds a scan and its finds to `previous`; None if that scan is there already.
 
     A scan that could not be made adds itself and changes nothing else; the same scan made at last takes its place.
+    `survivals` are what was compared with base models before the scan.
     """
     if previous is None:
-        parts = (model, super_weights, groups, effects, (scan,), (), ())
+        parts = (model, super_weights, groups, effects, (scan,), (), (), survivals)
         return dict(zip(_CARRIED, parts, strict=True))
     earlier = _other_scans(previous, scan)
     if earlier is None:
         return None
+    scans = {"scans": (*earlier, scan)}
     if scan.outcome not in SCANNED:
-        kept = previous.model if _is_known(previous) else model
-        return {**_carried(previous), "model": kept, "scans": (*earlier, scan)}
-    return _merged(previous, model, super_weights, groups, effects) | {"scans": (*earlier, scan)}
+        kept = previous.model if _is_known(previous) or previous.survivals else model
+        return {**_carried(previous), "model": kept, **scans, **_compared(previous, kept, survivals)}
+    merged = _merged(previous, model, super_weights, groups, effects)
+    return {**merged, **scans, **_compared(previous, model, survivals)}
+
+
+def with_survival(previous: Record | None, *, model: Model, survival: Survival) -> dict[str, Any] | None:
+    """The parts of the version that adds what became of a base model's super weights; None if that is known already.
+
+    It moves no record to another revision: what a scan or a source says of the model stays, and `survival.revision`
+    says where was looked.
+    """
+    if previous is None:
+        return dict(zip(_CARRIED, (model, (), (), (), (), (), (), (survival,)), strict=True))
+    if any(_is_same(survival, known) for known in previous.survivals):
+        return None
+    kept = previous.model if _is_known(previous) else model
+    return {**_carried(previous), "model": kept, **_compared(previous, kept, (survival,))}
+
+
+def with_parts(previous: Record | None, *, model: Model, scan: Scan | None, **parts: Any) -> dict[str, Any] | None:
+    """`with_scan` where there is a scan, else `with_survival` of the one survival there is."""
+    if scan is not None:
+        return with_scan(previous, model=model, scan=scan, **parts)
+    [survival] = parts["survivals"]
+    return with_survival(previous, model=model, survival=survival)
+
+
+def _compared(previous: Record, model: Model, added: Sequence[Survival]) -> dict[str, tuple[Survival, ...]]:
+    """The survivals of the version about `model`: new ones, and of other bases those of a revision that stays."""
+    bases, moved = {s.base for s in added}, previous.model.revision != model.revision
+    stay = (s for s in previous.survivals if s.base not in bases and (not moved or s.revision == model.revision))
+    return {"survivals": (*stay, *added)}
+
+
+def _is_same(survival: Survival, known: Survival) -> bool:
+    """Whether two say the same of the same commits, whenever that was."""
+    said = {"base", "base_revision", "base_record", "revision", "scalars"}
+    return survival.model_dump(include=said) == known.model_dump(include=said)
 
 
 def withdraw(previous: Record, reason: str, time: str) -> dict[str, Any] | None:

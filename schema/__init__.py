@@ -36,7 +36,11 @@ if TYPE_CHECKING:
     from .scan import Prompt as Prompt
     from .scan import Scan as Scan
     from .scan import Settings as Settings
+    from .scan import SharedFrom as SharedFrom
     from .status import Status as Status
+    from .survival import Fate as Fate
+    from .survival import Survival as Survival
+    from .survival import Survivor as Survivor
     from .types import Intervention as Intervention
     from .types import Outcome as Outcome
     from .types import Role as Role
@@ -55,8 +59,9 @@ _WHERE = {
     "model": ("Integrity", "Model", "Relation", "WeightFile"),
     "observation": ("Granularity", "Metric", "Observation", "Remark", "Source", "Stance"),
     "record": ("Provenance", "Record", "Withdrawn"),
-    "scan": ("Cost", "Event", "LayerProfile", "Prompt", "Scan", "Settings"),
+    "scan": ("Cost", "Event", "LayerProfile", "Prompt", "Scan", "Settings", "SharedFrom"),
     "status": ("Status",),
+    "survival": ("Fate", "Survival", "Survivor"),
     "types": ("Intervention", "Outcome", "Role", "Verdict", "weight_id"),
     "weight": ("Coordinates", "Group", "GroupKind", "SuperWeight", "Token"),
 }

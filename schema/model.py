@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .types import Count, ModelId, Part, Revision, Sha256, Text
+from .types import Count, ModelId, Part, Revision, Sha256, Text, absent
 
 
 class Relation(StrEnum):
@@ -49,3 +49,5 @@ class Model(Part):
     base_model: ModelId | None = None
     relation: Relation | None = None
     files: tuple[WeightFile, ...] = ()
+    content: Annotated[Sha256 | None, Field(exclude_if=absent)] = None
+    """Digest over all that a scan depends on (weights, config, tokenizer): equal content, equal scan. Schema 1.1."""

@@ -2,6 +2,9 @@
 
 Immutable; a change is a new version that names its predecessor's digest. `Record.make` derives the status and the
 digest; reading checks both. Knows nothing of where records are kept.
+
+A version states the oldest schema that has all it says, so a record without newer fields stays the same, byte by byte,
+and older programs may go on appending to it.
 """
 
 from collections.abc import Iterable
@@ -16,7 +19,20 @@ from .model import Model
 from .observation import Observation, Remark
 from .scan import Scan
 from .status import Status, derive
-from .types import SCANNED, SCHEMA_VERSION, Intervention, Outcome, Part, Sha256, Text, UtcTime, Verdict
+from .survival import Survival
+from .types import (
+    FIRST_SCHEMA,
+    SCANNED,
+    SCHEMA_VERSION,
+    Intervention,
+    Outcome,
+    Part,
+    Sha256,
+    Text,
+    UtcTime,
+    Verdict,
+    absent,
+)
 from .weight import Group, SuperWeight
 
 
@@ -30,7 +46,7 @@ class Withdrawn(Part):
 class Provenance(Part):
     """Where a version stands in its model's history."""
 
-    schema_version: Annotated[str, Field(pattern=r"^1\.\d+$")] = SCHEMA_VERSION
+    schema_version: Annotated[str, Field(pattern=r"^1\.\d+$")] = FIRST_SCHEMA
     version: Annotated[int, Field(ge=1)]
     previous: Sha256 | None
     """Digest of the version before; null for the first."""
@@ -56,6 +72,8 @@ class Record(Part):
     scans: tuple[Scan, ...] = ()
     observations: tuple[Observation, ...] = ()
     remarks: tuple[Remark, ...] = ()
+    survivals: Annotated[tuple[Survival, ...], Field(exclude_if=absent)] = ()
+    """What became here of the super weights of models that this one was made from, one for each. Schema 1.1."""
     status: Status
     provenance: Provenance
 
@@ -65,11 +83,24 @@ class Record(Part):
         _distinct("group", (g.id for g in self.groups))
         _distinct("effect", (e.id for e in self.effects))
         _distinct("scan", (s.id for s in self.scans))
+        _distinct("survival", (s.base for s in self.survivals))
         self._references()
         self._status()
-        if not self.scans and not self.observations:
-            raise ValueError("neither a scan nor an observation: nothing is known")
+        self._others()
+        if not self.scans and not self.observations and not self.survivals:
+            raise ValueError("neither a scan, an observation nor a survival: nothing is known")
+        if self.provenance.schema_version == FIRST_SCHEMA and _schema_of(self) != FIRST_SCHEMA:
+            raise ValueError(f"schema {FIRST_SCHEMA} is stated, and content, shared_from or survivals are newer")
         return self
+
+    def _others(self) -> None:
+        """What is taken from other models is not taken from this one."""
+        here = self.model.id
+        if any(s.base == here for s in self.survivals):
+            raise ValueError(f"a survival of {here} in itself")
+        for scan in self.scans:
+            if scan.shared_from and scan.shared_from.model_id == here:
+                raise ValueError(f"scan {scan.id} is shared with {here} itself")
 
     def _references(self) -> None:
         weights = {w.id for w in self.super_weights}
@@ -87,7 +118,7 @@ class Record(Part):
             _known("remarks.about", remark.about, weights, "super weight")
 
     def _status(self) -> None:
-        derived = derive(self.super_weights, self.groups, self.effects, self.scans, self.observations)
+        derived = derive(self.super_weights, self.groups, self.effects, self.scans, self.observations, self.survivals)
         given = {s.weight: s for s in self.status.weights}
         for expected in derived.weights:
             got = given.get(expected.weight)
@@ -118,6 +149,8 @@ class Record(Part):
                 "status": derive(*figures),
             }
             blank = cls.model_construct(None, **draft, provenance=Provenance(digest="0" * 64, **provenance))
+            provenance = {"schema_version": _schema_of(blank), **provenance}
+            blank = cls.model_construct(None, **draft, provenance=Provenance(digest="0" * 64, **provenance))
             digest = digest_of(blank.model_dump(mode="json"))
             return cls.model_validate({**draft, "provenance": Provenance(digest=digest, **provenance)})
         except ValidationError as error:
@@ -139,7 +172,13 @@ class Record(Part):
         return record
 
 
-_FIGURES = ("super_weights", "groups", "effects", "scans", "observations")
+_FIGURES = ("super_weights", "groups", "effects", "scans", "observations", "survivals")
+
+
+def _schema_of(record: Record) -> str:
+    """The oldest schema version that has all the fields of a record."""
+    newer = record.survivals or record.model.content or any(s.shared_from for s in record.scans)
+    return SCHEMA_VERSION if newer else FIRST_SCHEMA
 
 
 def explain(error: ValidationError, model_id: object) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from .types import SCANNED, Count, Outcome, Part, Revision, Role, Text, UtcTime, WeightId
+from .types import SCANNED, Count, ModelId, Outcome, Part, Revision, Role, Text, UtcTime, WeightId, absent
 from .weight import Token
 
 
@@ -103,6 +103,15 @@ class Cost(Part):
     requests: Count | None = None
 
 
+class SharedFrom(Part):
+    """The scan whose figures these are: of another repository whose files are identical. It was made there, once."""
+
+    model_id: ModelId
+    revision: Revision
+    scan: Text
+    """Its id in that model's record."""
+
+
 class Scan(Part):
     """One run. `id` is a digest over model, revision, files and settings: the same run twice has one id."""
 
@@ -128,6 +137,8 @@ class Scan(Part):
     converged: bool | None = None
     fits_float16: bool | None = None
     cost: Cost | None = None
+    shared_from: Annotated[SharedFrom | None, Field(exclude_if=absent)] = None
+    """Where it was made, if not here: nothing of it was measured in this repository. Schema 1.1."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -137,4 +148,6 @@ class Scan(Part):
             raise ValueError("outcome untested is for a scan without effects, or one whose rounds did not end")
         if self.outcome in SCANNED and not self.layers_covered:
             raise ValueError(f"outcome {self.outcome} without a covered layer: an unread model is not a result")
+        if self.shared_from is not None and self.outcome not in SCANNED:
+            raise ValueError(f"outcome {self.outcome} cannot be shared: only a scan that was made can")
         return self

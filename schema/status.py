@@ -17,7 +17,9 @@ a group's verdict is not passed on to those that merely stand in it.
 Conflicts: a scalar in two layers; claimed and denied; verdicts that differ; values that differ by more than reading
 one number in two dtypes explains; a set that leaves out weights which matter.
 
-Outcome: that of our newest scan; `reported` if there is no scan of ours.
+Outcome: that of our newest scan; without one `reported` if outside sources speak of the model, else `inherited`: all
+that is known is what became here of a base model's super weights (`survival`). That confirms nothing: a survival gives
+no location, no verdict and no weight of its own.
 """
 
 import math
@@ -28,11 +30,13 @@ from .conflicts import Conflict, conflicts, origins, rivals
 from .effect import Effect
 from .observation import Observation, Stance
 from .scan import Scan
+from .survival import Survival
 from .types import Basis, Location, Part, Text, Verdict, WeightId
 from .verdicts import Verdicts
 from .weight import Group, SuperWeight
 
 REPORTED = "reported"
+INHERITED = "inherited"
 INCOMPLETE_RATIO = 1.05
 """A set is incomplete if a larger one that holds it does this much more damage (ratio of perplexities)."""
 
@@ -80,6 +84,7 @@ def derive(
     effects: Sequence[Effect],
     scans: Sequence[Scan],
     observations: Sequence[Observation],
+    survivals: Sequence[Survival] = (),
 ) -> Status:
     """The status that these figures have by the rule."""
     verdicts = Verdicts(effects, observations)
@@ -89,7 +94,7 @@ def derive(
     refuted = {w.id for w in weights if _is_refuted(w, together[w.id][0], verdicts, observations)}
     weight_status = tuple(_weight_status(w, weights, together[w.id], refuted, verdicts, observations) for w in weights)
     return Status(
-        outcome=scans[-1].outcome.value if scans else REPORTED,
+        outcome=scans[-1].outcome.value if scans else INHERITED if survivals and not observations else REPORTED,
         weights=weight_status,
         groups=group_status,
         conflicts=tuple(conflicts(weights, {s.group: s.missing for s in group_status}, observations)),

@@ -12,7 +12,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from .ids import is_model_id
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
+"""The newest that this program knows; a version states the oldest that has all it says (see `record`)."""
+FIRST_SCHEMA = "1.0"
 
 
 class Part(BaseModel):
@@ -43,6 +45,13 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
 WeightId = Annotated[str, StringConstraints(pattern=r"^L\d+(\.E\d+)?\.R\d+\.C\d+$")]
 """`L<layer>[.E<expert>].R<row>.C<col>`, made by `weight_id`."""
 Share = Annotated[float, Field(ge=0, le=1)]
+Bits = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2})+$")]
+"""One stored element, or the word that holds it, in hex; see `bits`."""
+
+
+def absent(value: object) -> bool:
+    """Whether a field is left out of JSON: fields newer than the first records, so that their digests stay."""
+    return value is None or value == ()
 
 
 class Role(StrEnum):

@@ -12,16 +12,10 @@ from pydantic import Field, StringConstraints, model_validator
 
 from .bits import decode_bits
 from .errors import RecordError
-from .types import Count, Part, Role, Text, WeightId, weight_id
+from .types import Bits, Count, Part, Role, Text, WeightId, absent, weight_id
 
 ROUNDED = 1e-6
 """Relative difference up to which a value is its bits times its scale."""
-Bits = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2})+$")]
-
-
-def _absent(value: object) -> bool:
-    """Whether a field is left out of JSON: fields newer than the first records, so that their digests stay."""
-    return value is None
 
 
 class Coordinates(Part):
@@ -70,9 +64,9 @@ class SuperWeight(Part):
     dtype: Text | None = None
     value: float | None = None
     bits: Bits | None = None
-    scale: Annotated[float | None, Field(exclude_if=_absent)] = None
+    scale: Annotated[float | None, Field(exclude_if=absent)] = None
     """Factor between what the bits mean and the value."""
-    packed: Annotated[Text | None, Field(exclude_if=_absent)] = None
+    packed: Annotated[Text | None, Field(exclude_if=absent)] = None
     """Format of codes that share a word: mxfp4, gptq-int4, awq-int4, pack-int4, ..."""
     file: Text | None = None
     byte_offset: Count | None = None

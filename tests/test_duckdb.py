@@ -116,6 +116,8 @@ def test_a_super_weight_stands_beside_its_status(index: Index) -> None:
         "dtype": "bfloat16",
         "value": -0.2734375,
         "bits": "be8c",
+        "scale": None,
+        "packed": None,
         "file": "model.safetensors",
         "byte_offset": 256 + 2 * (2 * 32 + 3),
         "role": "creator",

@@ -254,7 +254,9 @@ def test_a_verdict_without_an_effect_is_refused() -> None:
 
 
 def test_a_record_that_knows_nothing_is_refused() -> None:
-    with pytest.raises(RecordError, match=r"^org/tiny: record: neither a scan nor an observation: nothing is known$"):
+    with pytest.raises(
+        RecordError, match=r"^org/tiny: record: neither a scan, an observation nor a survival: nothing is known$"
+    ):
         records.make({"model": records.model()})
 
 

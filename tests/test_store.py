@@ -633,6 +633,7 @@ def test_a_scan_is_added_to_claims() -> None:
         "groups": (*ours["groups"], *previous.groups),
         "observations": previous.observations,
         "remarks": previous.remarks,
+        "survivals": (),
     }
 
 
@@ -688,6 +689,7 @@ def test_a_new_scan_at_the_revision_keeps_what_the_older_found() -> None:
         "scans": (*previous.scans, make.scan("scan-2")),
         "observations": (),
         "remarks": (),
+        "survivals": (),
     }
 
 
@@ -724,6 +726,7 @@ def test_a_scan_at_another_revision_leaves_the_old_finds_in_the_history() -> Non
         "scans": (*previous.scans, *ours["scans"]),
         "observations": (),
         "remarks": (remark.model_copy(update={"about": ()}),),
+        "survivals": (),
     }
 
 
@@ -768,6 +771,7 @@ def test_a_scan_that_could_not_be_made_changes_nothing_else(outcome: Outcome) ->
         "scans": (*previous.scans, *tried["scans"]),
         "observations": (),
         "remarks": (),
+        "survivals": (),
         "withdrawn": None,
     }
 
@@ -1117,8 +1121,10 @@ def test_the_numbers_of_an_index(index: Index) -> None:
         "models": 4,
         "versions": 6,
         "withdrawn": 1,
-        "outcomes": {**zero, "found": 1, "none_found": 1, "reported": 1},
+        "outcomes": {**zero, "found": 1, "none_found": 1, "reported": 1, "inherited": 0},
         "scans": {**zero, "found": 1, "none_found": 1},
+        "scans_shared": 0,
+        "survivals": {"models": 0, "scalars": {"same": 0, "drifted": 0, "gone": 0}},
         "super_weights": {
             "total": 3,
             "location": {"reported": 0, "confirmed": 2, "disputed": 1, "refuted": 0},

@@ -29,6 +29,8 @@ REPORTED_WEIGHT = {
     "dtype": None,
     "value": None,
     "bits": None,
+    "scale": None,
+    "packed": None,
     "file": None,
     "byte_offset": None,
     "role": None,
@@ -139,6 +141,7 @@ def test_document_besides_its_weights() -> None:
             {"origin": "yu-2024", "title": "About yu-2024", "url": "https://example.org/yu-2024"},
         ],
         "scan": None,
+        "survivals": [],
         "notes": [],
         "inherited_from": None,
         "index": {"time": "2026-11-22T00:00:00Z", "crawl": None, "torn": False},
@@ -172,6 +175,7 @@ def test_document_of_a_scan_says_what_was_covered() -> None:
         "experts_covered": None,
         "fits_float16": True,
         "converged": True,
+        "shared_from": None,
     }
 
 

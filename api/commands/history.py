@@ -2,8 +2,9 @@
 
 import sys
 
-from ..changes import Change
+from ..changes import Change, Compared, ScanAdded
 from ..client import Client
+from ..compared import STATES
 from ..main import print_json, write
 from ..page import Page, wants_colour, width_of
 from .options import Json, ModelId, ReadIndex
@@ -40,7 +41,17 @@ def lines(change: Change) -> list[str]:
     )
     said = [f"{what}: {', '.join(ids)}" for what, ids in listed if ids]
     said += [f"{v.of} {v.what}: {v.before} -> {v.after}" for v in change.verdicts]
-    said += [f"scan {s.id[:12]} of {s.time[:10]}: {s.outcome}" for s in change.scans_added]
+    said += [f"scan {s.id[:12]} of {s.time[:10]}: {s.outcome}{_made(s)}" for s in change.scans_added]
+    said += [f"compared with {s.base}: {_states(s)}" for s in change.survivals_added]
     said += [f"observations: {change.observations_added:+d}"] if change.observations_added else []
     said += [f"WITHDRAWN: {change.withdrawn}"] if change.withdrawn else []
     return said or ["nothing that the status shows"]
+
+
+def _made(scan: ScanAdded) -> str:
+    return f" (made in {scan.shared_from}, identical files)" if scan.shared_from else ""
+
+
+def _states(compared: Compared) -> str:
+    counts = {state: getattr(compared, state) for state in STATES}
+    return ", ".join(f"{count} {state}" for state, count in counts.items() if count)

@@ -92,6 +92,7 @@ class Checkpoint(ABC):
     def __init__(self) -> None:
         self.meter = Meter()
         self._heads: dict[str, bytes] = {}
+        self._headers: dict[str, dict[str, TensorInfo]] = {}
         self._small: dict[str, bytes] = {}
 
     @property
@@ -196,7 +197,7 @@ class Checkpoint(ABC):
         """All tensors by name, from checked headers."""
         found: dict[str, TensorInfo] = {}
         for file in self.weight_files:
-            for name, info in self._header(file).items():
+            for name, info in self.tensors_in(file).items():
                 if name in found:
                     raise corrupt(f"{self.place}: tensor {name!r} is in both {found[name].file} and {file}")
                 found[name] = info
@@ -206,6 +207,16 @@ class Checkpoint(ABC):
         if not found:
             raise corrupt(f"{self.place}: the weight files hold no tensor")
         return found
+
+    def file_of(self, name: str) -> str | None:
+        """The file that is to hold a tensor; None if the index names none."""
+        return self._weight_map.get(name) if self._weight_map else next(iter(self.weight_files), None)
+
+    def tensors_in(self, file: str) -> dict[str, TensorInfo]:
+        """The tensors of one file, whose header is read once."""
+        if file not in self._headers:
+            self._headers[file] = self._header(file)
+        return self._headers[file]
 
     def _size(self, file: str) -> int:
         """Bytes of a weight file as it is read."""

@@ -11,9 +11,11 @@ from typing import Any, Self, TypeVar
 from ...schema.effect import Effect
 from ...schema.model import Model
 from ...schema.scan import Scan
+from ...schema.status import INHERITED
+from ...schema.survival import Survival
 from ...schema.types import Part
 from ...schema.weight import Group, SuperWeight
-from ..parts.result import Result
+from ..parts.result import Parts, Result
 
 P = TypeVar("P", bound=Part)
 
@@ -35,10 +37,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a model. `how`: scan, twin, survival."""
+    """What became of a model. `how`: scan, twin (another repository's scan), survival (no scan: as its base)."""
 
     job: Job
-    result: Result
+    result: Parts
     how: str = "scan"
     bytes: int = 0
     requests: int = 0
@@ -52,28 +54,34 @@ class Done:
         """Plain data, as `from_json` reads it."""
         parts = {
             "model": self.result.model.model_dump(mode="json"),
-            "scan": self.result.scan.model_dump(mode="json"),
+            "scan": self.result.scan and self.result.scan.model_dump(mode="json"),
             **{name: [p.model_dump(mode="json") for p in getattr(self.result, name)] for name in _PARTS},
         }
         rest = {k: getattr(self, k) for k in ("how", "bytes", "requests", "seconds", "lasting")}
         return {"job": asdict(self.job), "result": parts, **rest, "facts": dict(self.facts)}
 
+    @property
+    def outcome(self) -> str:
+        """Of its scan; `inherited` where a look at what it has of its base model was enough."""
+        return self.result.scan.outcome.value if self.result.scan else INHERITED
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Read it, strictly; raise ValueError, TypeError, KeyError for anything else."""
         parts = data["result"]
-        model, scan = _read(Model, parts["model"]), _read(Scan, parts["scan"])
+        model, scan = _read(Model, parts["model"]), parts["scan"] and _read(Scan, parts["scan"])
         lists: dict[str, Any] = {name: tuple(_read(kind, p) for p in parts[name]) for name, kind in _PARTS.items()}
         rest = {k: data[k] for k in ("how", "bytes", "requests", "seconds", "lasting", "facts")}
-        return cls(Job(**data["job"]), Result(model, scan, **lists), **rest)
+        return cls(Job(**data["job"]), (Result if scan else Parts)(model, scan, **lists), **rest)
 
 
 def _read(kind: type[P], data: Any) -> P:
     return kind.model_validate_json(json.dumps(data))
 
 
-_PARTS: dict[str, type[SuperWeight] | type[Group] | type[Effect]] = {
+_PARTS: dict[str, type[SuperWeight] | type[Group] | type[Effect] | type[Survival]] = {
     "super_weights": SuperWeight,
     "groups": Group,
     "effects": Effect,
+    "survivals": Survival,
 }

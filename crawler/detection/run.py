@@ -126,7 +126,7 @@ def _prepare(skeleton: Skeleton, weights: Weights, tokens: Tokens, options: Opti
     """Tokenize first, then load what stands before the layers: both at once would be the peak of memory."""
     longest = getattr(skeleton.model.config.get_text_config(), "max_position_embeddings", None) or options.window
     prompts, watched = _watched(skeleton, tokens, options, longest)
-    corpora = ([read_corpus(Path(t)) for t in options.texts] or shipped_corpora()) if options.effects else []
+    corpora = corpora_of(options)
     windows = [tokens.windows(corpus, options.windows, min(options.window, longest)) for corpus in corpora]
     _check_vocabulary(skeleton, [watched, *windows], weights.checkpoint.place)
     short = proof_ids(watched, skeleton.model.config.get_text_config().vocab_size, longest)
@@ -140,6 +140,12 @@ def _prepare(skeleton: Skeleton, weights: Weights, tokens: Tokens, options: Opti
         for _, text in texts:
             text.forget()
     return Findings(skeleton, tokens, prompts, texts, peeler, ablator, proof, dtype=weights.dtype)
+
+
+def corpora_of(options: Options) -> list[Corpus]:
+    """The texts that effects are measured on."""
+    effects = options.effects and options.depth != SCREEN
+    return ([read_corpus(Path(t)) for t in options.texts] or shipped_corpora()) if effects else []
 
 
 def _watched(skeleton: Skeleton, tokens: Tokens, options: Options, longest: int) -> tuple[list[str], Tensor]:

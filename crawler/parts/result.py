@@ -13,6 +13,7 @@ from ...schema.effect import Effect
 from ...schema.model import Model
 from ...schema.record import Record
 from ...schema.scan import Cost, Scan, Settings
+from ...schema.survival import Survival
 from ...schema.weight import Group, SuperWeight
 from ..checkpoint.base import Checkpoint
 from ..detection import constants as c
@@ -22,20 +23,29 @@ DETECTOR = "swindex 0.1.0"
 
 
 @dataclass(frozen=True)
-class Result:
-    """The parts of a record that one scan gives."""
+class Parts:
+    """The parts of a record that one look at a checkpoint gives: a scan, what it has of its base models, or both."""
 
     model: Model
-    scan: Scan
+    scan: Scan | None
     super_weights: tuple[SuperWeight, ...] = ()
     groups: tuple[Group, ...] = ()
     effects: tuple[Effect, ...] = ()
+    survivals: tuple[Survival, ...] = ()
 
     def record(self, submitter: str) -> Record:
-        """A first version with just this scan."""
-        parts = {k: getattr(self, k) for k in ("model", "super_weights", "groups", "effects")}
-        provenance = {"version": 1, "previous": None, "time": self.scan.time, "submitter": submitter}
-        return Record.make(provenance=provenance, scans=(self.scan,), **parts)
+        """A first version with just this."""
+        parts = {k: getattr(self, k) for k in ("model", "super_weights", "groups", "effects", "survivals")}
+        time = self.scan.time if self.scan else self.survivals[0].time
+        provenance = {"version": 1, "previous": None, "time": time, "submitter": submitter}
+        return Record.make(provenance=provenance, scans=(self.scan,) if self.scan else (), **parts)
+
+
+@dataclass(frozen=True)
+class Result(Parts):
+    """The parts of a record that one scan gives."""
+
+    scan: Scan
 
 
 def now() -> str:
@@ -46,7 +56,7 @@ def now() -> str:
 def refused(model_id: str, revision: str | None, refusal: Refusal, checkpoint: Checkpoint | None = None) -> Result:
     """The result of a scan that could not be made."""
     settings = Settings(detector=DETECTOR, constants=c.as_settings())
-    model = Model(id=model_id, revision=revision, **_config_facts(checkpoint))
+    model = Model(id=model_id, revision=revision, **config_facts(checkpoint))
     identity = {"model": model_id, "revision": revision, "outcome": refusal.outcome.value, "reason": str(refusal)}
     scan = Scan(
         id=digest({**identity, "settings": settings.model_dump(mode="json")}),
@@ -61,7 +71,8 @@ def refused(model_id: str, revision: str | None, refusal: Refusal, checkpoint: C
     return Result(model, scan)
 
 
-def _config_facts(checkpoint: Checkpoint | None) -> dict[str, Any]:
+def config_facts(checkpoint: Checkpoint | None) -> dict[str, Any]:
+    """What config.json calls the model, where it is readable."""
     try:
         raw = checkpoint.config if checkpoint else {}
     except Refusal:

@@ -11,11 +11,13 @@ from ...schema.types import Intervention, Outcome, Role, Verdict
 from ..architectures.skeleton import Skeleton
 from ..checkpoint.base import Checkpoint
 from ..detection import constants as c
+from ..detection.corpora import Corpus
 from ..detection.massive import Change, kappa
 from ..detection.peel import Seen
 from ..detection.run import SCREEN, Findings, Options
 from ..detection.weights import Find, Place
 from ..stored.codec import Quantized
+from .content import content_of
 from .result import DETECTOR
 from .weights import token_of
 
@@ -40,22 +42,35 @@ def model_of(checkpoint: Checkpoint, skeleton: Skeleton, base: str | None, relat
         base_model=base,
         relation=Relation(relation) if relation else None,
         files=checkpoint.files_read(),
+        content=content_of(checkpoint.source),
     )
 
 
 def settings_of(findings: Findings, options: Options) -> Settings:
     return Settings(
-        detector=DETECTOR,
-        constants={**c.as_settings(), "windows": options.windows, "window": options.window, **_factors(options)},
+        **asked(options),
         prompts=tuple(
             Prompt(name=name, token_ids=tuple(ids), bos=findings.tokens.bos == ids[0])
             for name, ids in zip(findings.prompts, findings.peeler.batch.ids.tolist(), strict=True)
         ),
-        corpora=tuple(f"{corpus.name} sha256:{corpus.sha256}" for corpus, _ in findings.corpora),
-        effects=options.effects and options.depth != SCREEN,
-        depth=options.depth,
-        compute_dtype=options.compute,
+        corpora=named(corpus for corpus, _ in findings.corpora),
     )
+
+
+def asked(options: Options) -> dict[str, Any]:
+    """The settings that follow from the options alone, whatever the model is."""
+    return {
+        "detector": DETECTOR,
+        "constants": {**c.as_settings(), "windows": options.windows, "window": options.window, **_factors(options)},
+        "effects": options.effects and options.depth != SCREEN,
+        "depth": options.depth,
+        "compute_dtype": options.compute,
+    }
+
+
+def named(corpora: Iterable[Corpus]) -> tuple[str, ...]:
+    """The texts as settings name them."""
+    return tuple(f"{corpus.name} sha256:{corpus.sha256}" for corpus in corpora)
 
 
 def _factors(options: Options) -> dict[str, str]:

@@ -19,7 +19,7 @@ def assemble(checkpoint: Checkpoint, findings: Findings, options: Options) -> Re
     profile = profile_of(findings)
     scan_id = digest(
         {
-            "model": model.model_dump(mode="json"),
+            "model": model.model_dump(mode="json", exclude={"content"}),
             "settings": settings.model_dump(mode="json"),
             "profile": [p.model_dump(mode="json") for p in profile],
         }
