@@ -1,11 +1,14 @@
 """Through a listing, from where the last walk stopped: each page is decided on, queued, and only then passed.
 
-Resumable at any point: the page that was not acknowledged is asked for again. Scans nothing.
+Resumable at any point: a page that was not acknowledged is asked for again. A page that queues something is passed on
+disk before the next is asked for; one that queues nothing may wait a second for the next, since it can be asked again
+at no loss. Scans nothing.
 """
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from time import monotonic
 from typing import NamedTuple
 
 from huggingface_hub import HfApi
@@ -16,6 +19,9 @@ from .decide import INDEXED, Decision, decide, queued
 from .listing import Page, StaleCursor, digest, pages
 from .policy import Policy
 from .state import Place, State
+
+UNSAVED_SECONDS = 1.0
+"""The longest that the place after pages that queue nothing is kept in memory alone."""
 
 
 class Step(NamedTuple):
@@ -35,7 +41,7 @@ def listing_of(policy: Policy, endpoint: str) -> str:
 def walk(policy: Policy, state: State, index: Index, *, api: HfApi | None = None) -> Iterator[Step]:
     """Go through the listing and queue what is to be scanned; raise DiscoveryError, StoreError.
 
-    A step is on disk when it is yielded. Where the Hub no longer takes the place of an old walk, it begins again.
+    A step that queues something is on disk when it is yielded. Where the Hub no longer takes the place of an old walk, it begins again.
     """
     api = api or HfApi()
     query = listing_of(policy, api.endpoint)
@@ -47,10 +53,14 @@ def walk(policy: Policy, state: State, index: Index, *, api: HfApi | None = None
 
 
 def _from(place: Place, policy: Policy, state: State, index: Index, api: HfApi) -> Iterator[Step]:
+    saved = monotonic()
     for page in pages(policy.listing, place.next_url, api=api, listed=place.rows):
         decisions = decide(page.rows, state, index, policy)
         place = _after(place, page, decisions)
-        state.turn(place, [queued(d.row, policy) for d in decisions if d.action == "scan"])
+        jobs = [queued(d.row, policy) for d in decisions if d.action == "scan"]
+        if jobs or place.next_url is None or monotonic() - saved > UNSAVED_SECONDS:
+            state.turn(place, jobs)
+            saved = monotonic()
         yield Step(page, decisions, place)
 
 

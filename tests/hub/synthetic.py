@@ -58,10 +58,11 @@ class Synthetic:
         texts = {n: _text(repo, described(repo)) for n, repo in enumerate(kinds) if wanted(repo)}
         numbers: Iterable[int] = (n for n in range(start, self.count) if n % len(SIZES) in texts)
         found = list(islice(numbers, size + 1))
-        filled = [texts[n % len(SIZES)] % self._facts(n) for n in found[:size]]
+        filled = [texts[n % len(SIZES)] % self.facts(n) for n in found[:size]]
         return f"[{','.join(filled)}]".encode(), found[size] if len(found) > size else None
 
-    def _facts(self, number: int) -> dict[str, Any]:
+    def facts(self, number: int) -> dict[str, Any]:
+        """Return what is a model's own."""
         repo_id = f"synthetic/model-{number:07d}"
         return {"id": repo_id, "sha": _sha(repo_id), "downloads": self.count - number}
 
