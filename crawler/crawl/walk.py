@@ -41,7 +41,8 @@ def listing_of(policy: Policy, endpoint: str) -> str:
 def walk(policy: Policy, state: State, index: Index, *, api: HfApi | None = None) -> Iterator[Step]:
     """Go through the listing and queue what is to be scanned; raise DiscoveryError, StoreError.
 
-    A step that queues something is on disk when it is yielded. Where the Hub no longer takes the place of an old walk, it begins again.
+    A step that queues something is on disk when it is yielded. Where the Hub no longer takes the place of an old walk,
+    it begins again.
     """
     api = api or HfApi()
     query = listing_of(policy, api.endpoint)
