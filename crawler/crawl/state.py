@@ -142,15 +142,15 @@ class State:
     def learn(self, *known: Known) -> None:
         """Remember what the index's records say."""
         values = [(k.model_id, k.revision, k.detector, k.outcome, k.time, k.digest) for k in known]
-        self.file.run_many("INSERT OR REPLACE INTO known VALUES (?,?,?,?,?,?)", values)
+        with self.file.together():
+            self.file.run_many("INSERT OR REPLACE INTO known VALUES (?,?,?,?,?,?)", values)
 
     def learn_all(self, index: Index) -> None:
         """Walk the index's log, unless that was done to its end before."""
         if self.file.rows("SELECT 1 FROM complete WHERE what = 'known'"):
             return
         for some in _batches(_records(index)):
-            with self.file.together():
-                self.learn(*some)
+            self.learn(*some)
         self.file.run("INSERT OR REPLACE INTO complete VALUES ('known', ?)", (now(),))
 
     # --- listing ---

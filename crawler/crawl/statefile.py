@@ -11,6 +11,7 @@ import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,10 @@ class StateFile:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """One transaction: on disk when this ends, as if nothing had been if it raises."""
+        """One transaction: on disk when this ends, as if nothing had been if it raises. Inside one: a part of it."""
+        if self._connection.in_transaction:
+            yield
+            return
         self.run("BEGIN IMMEDIATE")
         try:
             yield
@@ -148,9 +152,24 @@ def _check(file: StateFile) -> None:
     (version,) = file.rows("PRAGMA user_version")[0]
     if version != VERSION:
         raise damaged(file.path, f"it has version {version}, this program writes {VERSION}")
+    if _shape(file.rows) != _wanted():
+        raise damaged(file.path, "its tables are not those of this program")
     found = file.rows("PRAGMA quick_check(1)")
     if found != [("ok",)]:
         raise damaged(file.path, one_line(str(found[0][0] if found else "no answer")))
+
+
+def _shape(rows: Callable[[str], Any]) -> list[tuple[str, str]]:
+    return list(
+        rows("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite%' ORDER BY 1")
+    )
+
+
+@cache
+def _wanted() -> list[tuple[str, str]]:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(SCHEMA)
+        return _shape(connection.execute)
 
 
 @contextmanager
