@@ -35,6 +35,8 @@ MAX_EMPTY = 100
 GARBLED_TRIES = 3
 TIMEOUT = 60.0
 """Seconds without a byte."""
+PAGE_SECONDS = 600.0
+"""Seconds for all bytes of a page."""
 _STALE = frozenset({400, 404, 410, 422})
 _ERRORS = (HfHubHTTPError, httpx.HTTPError, httpx.InvalidURL, OfflineModeIsEnabled, UnicodeEncodeError, OSError)
 
@@ -82,7 +84,7 @@ def pages(query: Listing, start_url: str | None = None, *, api: HfApi | None = N
     `listed` rows came before it, which count towards the query's limit.
     """
     api, empty = api or HfApi(), 0
-    url = first_url(query, api.endpoint) if start_url is None else next_url(start_url, api.endpoint, api.endpoint)
+    url: str | None = next_url(start_url, api.endpoint, api.endpoint) if start_url else first_url(query, api.endpoint)
     while url is not None and (query.limit is None or listed < query.limit):
         try:
             page = _page(url, api)
@@ -144,12 +146,18 @@ def _get(url: str, api: HfApi) -> tuple[bytearray, str | None]:
         if response.status_code != 200:
             hf_raise_for_status(response)
             raise _Garbled(f"status {response.status_code} is no page")
-        body = bytearray()
-        for piece in response.iter_bytes():
-            body += piece
-            if len(body) > MAX_PAGE:
-                raise _Garbled(f"a page of more than {MAX_PAGE} bytes")
-        return body, _link(response)
+        return _body(response), _link(response)
+
+
+def _body(response: Any) -> bytearray:
+    body, started = bytearray(), monotonic()
+    for piece in response.iter_bytes():
+        body += piece
+        if len(body) > MAX_PAGE:
+            raise _Garbled(f"a page of more than {MAX_PAGE} bytes")
+        if monotonic() - started > PAGE_SECONDS:
+            raise _Garbled(f"a page that was not there after {PAGE_SECONDS:g} s")
+    return body
 
 
 def _link(response: Any) -> str | None:

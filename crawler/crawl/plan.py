@@ -86,6 +86,7 @@ class Plan:
             "bytes_unknown_for": self.bytes_unknown_for,
             "requests": self.requests,
             "seconds": round(self.seconds, 1),
+            "hours": round(self.seconds / 3600, 2),
             "bytes_per_second": self.rate,
             "rate_measured": self.measured,
             "workers": self.workers,

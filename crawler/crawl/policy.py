@@ -11,7 +11,7 @@ from collections.abc import Callable
 from fnmatch import translate
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -167,6 +167,9 @@ class Policy(_Section):
         return None
 
 
+P = TypeVar("P", bound=Policy)
+
+
 # --- rules ---
 
 
@@ -245,7 +248,7 @@ def _any(globs: tuple[str, ...]) -> re.Pattern[str]:
 # --- reading ---
 
 
-def _checked(kind: type[Policy], data: Any, where: str) -> Any:
+def _checked(kind: type[P], data: Any, where: str) -> P:
     try:
         return kind.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:

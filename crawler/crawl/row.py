@@ -64,16 +64,10 @@ def read_row(data: object) -> Row:
     """The row of a listing's JSON object; raise BadRow."""
     if not isinstance(data, dict):
         raise BadRow(f"{_short(data)} is not an object")
-    model_id, revision, config = data.get("id"), data.get("sha"), data.get("config")
-    if not is_model_id(model_id):
-        raise BadRow(f"id {_short(model_id)} is not of the form org/name")
-    if not isinstance(revision, str) or not _COMMIT.fullmatch(revision):
-        raise BadRow(f"{model_id}: sha {_short(revision)} is not a commit")
-    tags = _tags(model_id, data.get("tags"))
+    model_id, revision = _identity(data)
+    tags, config = _tags(model_id, data.get("tags")), data.get("config")
     config = config if isinstance(config, dict) else {}
-    bases, relation = _said_bases(data.get("baseModels"))
-    if not bases and any(map(_is_base, tags)):
-        bases, relation = _tagged_bases(tags)
+    bases, relation = _bases(data.get("baseModels"), tags)
     return Row(
         model_id=model_id,
         revision=revision,
@@ -92,6 +86,15 @@ def read_row(data: object) -> Row:
 
 
 # --- what decides ---
+
+
+def _identity(data: dict[str, Any]) -> tuple[str, str]:
+    model_id, revision = data.get("id"), data.get("sha")
+    if not isinstance(model_id, str) or not is_model_id(model_id):
+        raise BadRow(f"id {_short(model_id)} is not of the form org/name")
+    if not isinstance(revision, str) or not _COMMIT.fullmatch(revision):
+        raise BadRow(f"{model_id}: sha {_short(revision)} is not a commit")
+    return model_id, revision
 
 
 def _size(model_id: str, stated: object) -> int | None:
@@ -151,12 +154,18 @@ def _first(names: object) -> str | None:
     return _text(names[0]) if isinstance(names, list) and names else None
 
 
+def _bases(said: object, tags: tuple[str, ...]) -> tuple[tuple[str, ...], str | None]:
+    """Base models and their relation, from the field of that name or else from the tags."""
+    bases, relation = _said_bases(said)
+    return (bases, relation) if bases or not any(map(_is_base, tags)) else _tagged_bases(tags)
+
+
 def _said_bases(said: Any) -> tuple[tuple[str, ...], str | None]:
     """Base models and relation as `baseModels` states them."""
     if not isinstance(said, dict) or not isinstance(said.get("models"), list):
         return (), None
     named = [m.get("id") if isinstance(m, dict) else None for m in said["models"][:MAX_TAGS]]
-    bases = tuple(n for n in named if is_model_id(n))
+    bases = tuple(n for n in named if isinstance(n, str) and is_model_id(n))
     relation = said.get("relation")
     return bases, relation if bases and isinstance(relation, str) and relation in _RELATIONS else None
 

@@ -224,7 +224,7 @@ class State:
         last = 0
         while rows := self.file.rows(_ATTEMPTS, (last, run, BATCH)):
             last = rows[-1][0]
-            yield from (Noted(*r[1:7], bool(r[7]), *r[8:]) for r in rows)
+            yield from (Noted(*(*row[1:7], bool(row[7]), *row[8:])) for row in rows)
 
     def rate(self) -> float | None:
         """Bytes per second of a scan, the median over the newest attempts that read any; None if none did."""
