@@ -16,7 +16,7 @@ from swindex.crawler.crawl.plan import Plan
 from swindex.crawler.crawl.policy import Policy
 from swindex.crawler.crawl.row import Row
 from swindex.crawler.crawl.state import Known, Noted, Queued, State
-from swindex.crawler.crawl.walk import walk
+from swindex.crawler.crawl.walk import listing_of, walk
 from swindex.crawler.parts.result import DETECTOR
 from swindex.index.store import Index
 
@@ -217,6 +217,28 @@ def test_a_new_commit_of_a_known_model_is_queued(hub: Hub, index: Index) -> None
 
 
 SHA = "a" * 40
+
+
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [
+        ("listing", {"author": "org"}),
+        ("models", {"max_bytes": 1 << 53}),
+        ("models", {"retry_failed": True}),
+        ("fine_tunes", {"survival": "off"}),
+    ],
+)
+def test_another_policy_is_another_walk(section: str, values: dict[str, Any]) -> None:
+    assert listing_of(Policy().but(**{section: values}), "http://hub") != listing_of(Policy(), "http://hub")
+
+
+@pytest.mark.parametrize(("section", "values"), [("workers", {"count": 9}), ("budget", {"hours": 1.0})])
+def test_what_a_run_may_spend_makes_no_other_walk(section: str, values: dict[str, Any]) -> None:
+    assert listing_of(Policy().but(**{section: values}), "http://hub") == listing_of(Policy(), "http://hub")
+
+
+def test_another_hub_is_another_walk() -> None:
+    assert listing_of(Policy(), "http://other") != listing_of(Policy(), "http://hub")
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class Step(NamedTuple):
 
 def listing_of(policy: Policy, endpoint: str) -> str:
     """What the walk is known by: another policy or another Hub is another walk, from the start."""
-    said = policy.model_dump(mode="json", include={"listing", "models"})
+    said = policy.model_dump(mode="json", include={"listing", "models", "fine_tunes"})
     return digest(said, endpoint, DETECTOR)
 
 
