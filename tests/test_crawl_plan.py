@@ -223,7 +223,7 @@ SHA = "a" * 40
     ("section", "values"),
     [
         ("listing", {"author": "org"}),
-        ("models", {"max_bytes": 1 << 53}),
+        ("models", {"max_bytes": (1 << 53) - 1}),
         ("models", {"retry_failed": True}),
         ("fine_tunes", {"survival": "off"}),
     ],

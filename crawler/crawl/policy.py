@@ -46,7 +46,7 @@ class _Section(BaseModel):
 
 
 Said = Annotated[str, Field(min_length=1, max_length=500)]
-Positive = Annotated[int, Field(ge=1, le=1 << 53)]
+Positive = Annotated[int, Field(ge=1, le=(1 << 53) - 1)]
 
 
 class Listing(_Section):
