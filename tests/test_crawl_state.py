@@ -502,6 +502,31 @@ def test_whatever_statement_fails_the_next_walk_ends_as_if_none_had(tmp_path: Pa
     assert at > 30
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_an_attempt_and_the_end_of_its_job_are_noted_together_or_not_at_all(index: Index, again: bool) -> None:
+    """Whichever statement fails: seen are the state before it all, and the state after it all."""
+    waits = Queued(Job("org/a", SHA))
+    seen = []
+    for at in count(1):
+        with suppress(FileNotFoundError):
+            path_in(index).unlink()
+        with State.open(index) as state:
+            queue(state, waits)
+        connect, failed = failing(at, for_good=False)
+        with suppress(StoreError), State.open(index, connect) as state:
+            state.take("run", "q")
+            if again:
+                state.again(noted(), waits)
+            else:
+                state.done(noted(), known())
+        with State.open(index) as state:
+            seen.append((state.waiting("q")[0], len(list(state.attempts())), len(state.known(["org/a"]))))
+        if not failed:
+            break
+
+    assert (set(seen), seen[-1]) == ({(1, 0, 0), seen[-1]}, (1, 1, 0) if again else (0, 1, 1))
+
+
 def test_a_full_disk_is_one_line(index: Index) -> None:
     connect, _ = failing(5, for_good=True)
 

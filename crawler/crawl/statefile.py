@@ -181,7 +181,9 @@ def explained(path: Path) -> Iterator[None]:
         if getattr(error, "sqlite_errorname", None) == "SQLITE_ERROR":  # a table or a column is not there
             raise damaged(path, one_line(str(error))) from None
         raise StoreError(f"{path}: {error}; nothing of the index is lost: mend that and run it again") from None
-    except (sqlite3.DatabaseError, sqlite3.Warning) as error:
+    except (sqlite3.ProgrammingError, sqlite3.IntegrityError):  # this program's mistake, not the file's
+        raise
+    except sqlite3.DatabaseError as error:
         raise damaged(path, one_line(str(error))) from None
 
 
