@@ -24,6 +24,12 @@ CHECKS = (
         "3968",
     ),
     ("search", ["-m", "swindex.api", "search", "olmo"], 0, "allenai/OLMo-1B-0724-hf"),
+    (
+        "the default policy",
+        ["-c", "from swindex.crawler.crawl.policy import Policy; print(Policy.read() == Policy())"],
+        0,
+        "True",
+    ),
     ("a scan without the extra", ["-m", "swindex.api", "scan", "."], 3, "pip install 'swindex[crawl]'"),
     ("lightness", ["-c", f"import importlib.util as u; print([m for m in {HEAVY} if u.find_spec(m)])"], 0, "[]"),
     ("every package", ["-c", "import swindex.schema, swindex.index, swindex.crawler, swindex.api.commands"], 0, ""),

@@ -4,13 +4,16 @@
 """
 
 import argparse
+import json
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.bench import listing as walks
 from tests.bench.generate import generate
 from tests.bench.processes import MB, Timed, in_turn
 from tests.bench.report import Report, machine
@@ -196,6 +199,42 @@ def sizes(bench: Bench, names: tuple[str, ...] = ("llama-0.1b", "llama-0.35b", "
     report.keep("sizes", rows=kept, targets=targets)
 
 
+def listing(bench: Bench, models: int = 1_000_000) -> None:
+    """A listing in which nothing changed, against the client alone on the same pages; the Hub shares this machine."""
+    folder, module = bench.folder / "listing", [sys.executable, "-m", "tests.bench.listing"]
+    subprocess.run([*module, "prepare", str(folder), str(models)], check=True)
+    with walks.serving(models) as url:
+        environment = {"HF_ENDPOINT": url}
+        names = {"swindex crawl's walk": ["ours", str(folder)], "swindex crawl --plan": ["plan", str(folder)]}
+        arguments = {**names, "HfApi.list_models": ["bare"]}
+        rows = [Timed(n, [*module, *a], environment=environment) for n, a in arguments.items()]
+        in_turn(rows, bench.runs, warm=False)
+        walks.requests(url, reset=True)
+        rows[0].run(count=False)
+        asked = [path for path in walks.requests(url) if path not in CLIENTS_OWN]
+    ours, plan, bare = (json.loads(row.output) for row in rows)
+    bench.report.table(
+        f"A listing of {models} models, all known at their commits, {bench.runs} runs each, after imports",
+        ("", "models/s", "wall s", "CPU s, last run", "peak MB"),
+        [(t.name, models / t.inside, t.inside, f["cpu_seconds"], f["peak_mb"])
+         for t, f in zip(rows, (ours, plan, bare), strict=True)],
+    )  # fmt: skip
+    targets = [
+        bench.report.target("wall time against the client alone", rows[0].inside / rows[2].inside, 1 / 0.7),
+        bench.report.target("CPU time against the client alone", ours["cpu_seconds"] / bare["cpu_seconds"], 1 / 0.7),
+        bench.report.target("peak memory, MB", max(ours["peak_mb"], plan["peak_mb"]), 300),
+        bench.report.target("requests beyond the listing's pages", len(asked) - models / 1000, 0),
+        bench.report.target("requests for anything else", sum(path != "/api/models" for path in asked), 0),
+        bench.report.target("models not told to be known", models - ours["indexed"], 0),
+    ]
+    kept = [{**row.as_json(), "last": json.loads(row.output)} for row in rows]
+    bench.report.keep("listing", rows=kept, targets=targets)
+
+
+CLIENTS_OWN = ("/api/agent-harnesses",)
+"""What huggingface_hub asks for on its own account, once a day."""
+
+
 def large(bench: Bench) -> None:
     """The table of sizes up to 7 billion parameters, and the usual way on the largest."""
     name = "llama-7b"
@@ -224,7 +263,7 @@ def outcome(ours: Timed) -> str:
     return f"{ours.scan['scans'][-1]['outcome']}, {[w['id'] for w in ours.scan['super_weights']]}"
 
 
-DEFAULT: tuple[Callable[[Bench], None], ...] = (lookup, detection, hub, sizes, effects)
+DEFAULT: tuple[Callable[[Bench], None], ...] = (lookup, detection, hub, sizes, effects, listing)
 LARGE: tuple[Callable[[Bench], None], ...] = (large, huge)
 
 

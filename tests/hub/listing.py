@@ -147,6 +147,19 @@ def next_link(request: Request, position: int | None) -> dict[str, str]:
     return {"Link": f'<{base_url(request)}{request.url.path}?{query}>; rel="next"'}
 
 
+def synthetic_page(request: Request, pool: Candidates, start: int, size: int) -> Response:
+    """Answer a page that holds synthetic models alone, which is made without making them."""
+    names = fields(request.query_params)
+    body, after = pool.more.page(
+        start,
+        size,
+        lambda repo: matches(repo, request.query_params),
+        lambda repo: document(repo, repo.head, names),
+    )
+    position = None if after is None else len(pool.real) + after
+    return Response(body, media_type="application/json", headers=next_link(request, position))
+
+
 def listing(request: Request) -> Response:
     """Answer one page of a listing."""
     state, query, user = state_of(request), request.query_params, user_of(request)
@@ -158,5 +171,8 @@ def listing(request: Request) -> Response:
         raise HubError("bad", '"limit" must be a number')
     pool = candidates(state, request.path_params["kind"], sort, bool(user and user.approved))
     names = fields(query)
-    page, after = take(pool, query, decode(query.get("cursor")), min(int(limit), state.page_size))
+    start, size = decode(query.get("cursor")), min(int(limit), state.page_size)
+    if start >= len(pool.real) and pool.more and "search" not in query:
+        return synthetic_page(request, pool, start - len(pool.real), size)
+    page, after = take(pool, query, start, size)
     return JSONResponse([document(repo, repo.head, names) for repo in page], headers=next_link(request, after))
