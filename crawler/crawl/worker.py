@@ -56,6 +56,7 @@ def _work(jobs: BinaryIO, say: Say, settings: dict[str, Any]) -> None:
     torch.set_num_threads(settings["threads"])
     quiet()
     options, box = read_options(settings["options"]), open_box(settings["outbox"])
+    _check_device(options.device)
     say({"event": "ready"})
     for line in jobs:
         say({"event": "finished", "key": _one(Job(**json.loads(line)), options, box, say)})
@@ -76,6 +77,17 @@ def _one(job: Job, options: "Options", box: Box, say: Say) -> str:
         say({"event": "progress", "what": what, "done": done, "of": of})
 
     return box.put(do(job, options, progress))
+
+
+def _check_device(name: str) -> None:
+    """Raise UsageError if nothing can be computed there: no model is to blame for that."""
+    import torch
+
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(f"--device {name} cannot be used on this machine: {reason}") from None
 
 
 def _streams() -> tuple[BinaryIO, Say]:
