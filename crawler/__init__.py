@@ -7,23 +7,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .crawling import CrawlOptions as CrawlOptions
-    from .crawling import CrawlReport as CrawlReport
-    from .crawling import crawl as crawl
-    from .crawling import plan as plan
-    from .detection.run import Options as Options
-    from .hub.discover import Query as Query
-    from .planning import Plan as Plan
+    from .crawl.front import plan as plan
+    from .crawl.front import policy_of as policy_of
+    from .crawl.plan import Plan as Plan
+    from .crawl.policy import Policy as Policy
+    from .crawl.report import CrawlReport as CrawlReport
+    from .crawl.run import crawl as crawl
+    from .detection.options import Options as Options
     from .scanning import scan as scan
 
 _MODULE = {
-    "CrawlOptions": "crawling",
-    "CrawlReport": "crawling",
-    "Options": "detection.run",
-    "Plan": "planning",
-    "Query": "hub.discover",
-    "crawl": "crawling",
-    "plan": "crawling",
+    "CrawlReport": "crawl.report",
+    "Options": "detection.options",
+    "Plan": "crawl.plan",
+    "Policy": "crawl.policy",
+    "crawl": "crawl.run",
+    "plan": "crawl.front",
+    "policy_of": "crawl.front",
     "scan": "scanning",
 }
 __all__ = sorted(_MODULE)

@@ -13,11 +13,11 @@ import pytest
 from huggingface_hub import HfApi
 from safetensors.numpy import load_file
 
-from swindex.crawler import crawling
-from swindex.crawler.crawling import CrawlOptions, CrawlReport
-from swindex.crawler.detection.run import Options
-from swindex.crawler.hub.discover import Query, discover
-from swindex.crawler.planning import Plan
+from swindex.crawler.crawl import front, run
+from swindex.crawler.crawl.plan import Plan
+from swindex.crawler.crawl.policy import Policy
+from swindex.crawler.crawl.report import CrawlReport
+from swindex.crawler.detection.options import Options
 from swindex.index import database
 from swindex.index.check import check
 from swindex.index.store import Index
@@ -27,8 +27,8 @@ from .hub import Hub
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 SWINDEX = str(Path(sys.executable).parent / "swindex")
-DEMO = Query(author="demo")
-QUICK = CrawlOptions(DEMO, scan=Options(window=64))
+DEMO = Policy.read().but(listing={"author": "demo"})
+QUICK = Options(window=64)
 NO_MODEL_CLASS = b'{"model_type": "llama", "architectures": ["LlamaForCausalLM"]}'
 REMOTE_CODE = b'{"model_type": "x1", "architectures": ["XForCausalLM"], "auto_map": {"AutoModelForCausalLM": "m.X"}}'
 
@@ -40,14 +40,14 @@ def hub() -> Iterator[Hub]:
         yield started
 
 
-def crawl(models: list[str], hub: Hub, index: Path, options: CrawlOptions = QUICK) -> CrawlReport:
+def crawl(models: list[str], hub: Hub, index: Path, policy: Policy = DEMO) -> CrawlReport:
     """Crawl that Hub."""
-    return crawling.crawl(models, index=index, options=options, api=HfApi(endpoint=hub.url))
+    return run.crawl(models, index=index, policy=policy, options=QUICK, api=HfApi(endpoint=hub.url))
 
 
-def plan(hub: Hub, index: Path, options: CrawlOptions = QUICK) -> Plan:
+def plan(hub: Hub, index: Path, policy: Policy = DEMO) -> Plan:
     """Plan a crawl of that Hub."""
-    return crawling.plan([], index=index, options=options, api=HfApi(endpoint=hub.url))
+    return front.plan([], index=index, policy=policy, api=HfApi(endpoint=hub.url))
 
 
 def small(hub: Hub) -> Hub:
@@ -135,7 +135,8 @@ def test_a_second_run_reads_no_file(hub: Hub, tmp_path: Path) -> None:
 
     report = crawl([], hub, tmp_path)
 
-    assert (set(outcomes(report).values()), hub.log.count("/resolve/")) == ({"skipped"}, 0)
+    assert (outcomes(report), report.skipped) == ({}, {"already scanned": 2, "already tried": 1})
+    assert [hub.log.count(path) for path in ("/resolve/", "/api/models", "")] == [0, 1, 1]
 
 
 def test_a_new_commit_is_scanned_again_as_a_new_version(hub: Hub, tmp_path: Path) -> None:
@@ -154,18 +155,18 @@ def test_the_plan_reads_no_weights_and_writes_nothing(hub: Hub, tmp_path: Path) 
 
     made = plan(hub, tmp_path / "index")
 
-    assert (len(made.scans), hub.log.count("/resolve/"), (tmp_path / "index").exists()) == (3, 0, False)
+    assert (made.scanned.total(), hub.log.count("/resolve/"), (tmp_path / "index").exists()) == (3, 0, False)
 
 
 def test_the_plan_says_why_a_model_is_skipped(hub: Hub, tmp_path: Path) -> None:
     small(hub)
     crawl(["demo/aidreams260k"], hub, tmp_path)
 
-    made = plan(hub, tmp_path, CrawlOptions(DEMO, max_bytes=1_000_000))
+    made = plan(hub, tmp_path, DEMO.but(models={"max_bytes": 1_000_000}))
 
     tensors = load_file(CHECKPOINTS / "stories260k-one" / "model.safetensors")
     parameters = sum(t.size for t in tensors.values())
-    assert {r.model_id: (r.action, r.reason) for r in made.rows} == {
+    assert {d.row.model_id: (d.action, d.reason) for d in made.rows} == {
         "demo/aidreams260k": ("skip", "already scanned at this commit: none_found"),
         "demo/relullama-260k": ("scan", "not in the index"),
         "demo/stories260k-one": ("skip", f"{4 * parameters} bytes, more than --max-bytes 1000000"),
@@ -175,7 +176,7 @@ def test_the_plan_says_why_a_model_is_skipped(hub: Hub, tmp_path: Path) -> None:
 def test_a_model_that_is_too_large_for_the_run_is_not_read(hub: Hub, tmp_path: Path) -> None:
     small(hub)
 
-    report = crawl(["demo/stories260k-one"], hub, tmp_path, CrawlOptions(max_bytes=1_000_000))
+    report = crawl(["demo/stories260k-one"], hub, tmp_path, DEMO.but(models={"max_bytes": 1_000_000}))
 
     assert (outcomes(report), hub.log.count("/resolve/")) == ({"demo/stories260k-one": "skipped"}, 0)
 
@@ -186,7 +187,7 @@ def test_a_lasting_refusal_is_tried_again_only_when_asked(hub: Hub, tmp_path: Pa
     crawl(model, hub, tmp_path)
 
     again = crawl(model, hub, tmp_path)
-    asked = crawl(model, hub, tmp_path, CrawlOptions(retry_failed=True))
+    asked = crawl(model, hub, tmp_path, DEMO.but(models={"retry_failed": True}))
 
     assert [outcomes(r)[model[0]] for r in (again, asked)] == ["skipped", "unsupported_architecture"]
 
@@ -216,27 +217,6 @@ def test_faults_that_pass_give_the_same_record_as_none(hub: Hub, tmp_path: Path)
 
     clean, faulty = (Index(tmp_path / n).read(model[0]) for n in ("clean", "faulty"))
     assert (faulty.super_weights, faulty.effects, faulty.status) == (clean.super_weights, clean.effects, clean.status)
-
-
-def test_discovery_asks_the_hub_for_what_the_options_say(hub: Hub) -> None:
-    small(hub)
-    hub.add_folder("other/aidreams260k", CHECKPOINTS / "aidreams260k", downloads=9)
-
-    found = [t.model_id for t in discover(Query(search="aidreams", sort="downloads", limit=1), HfApi(endpoint=hub.url))]
-
-    assert found == ["other/aidreams260k"]
-
-
-def test_discovery_walks_all_pages(hub: Hub) -> None:
-    hub.state.page_size = 2
-    small(hub)
-
-    assert len(list(discover(Query(), HfApi(endpoint=hub.url)))) == 3
-
-
-def test_a_sort_key_that_the_hub_does_not_know_is_wrong_usage(hub: Hub) -> None:
-    with pytest.raises(UsageError, match="sorts by"):
-        list(discover(Query(sort="size"), HfApi(endpoint=hub.url)))
 
 
 def test_a_listing_that_fails_is_an_error_and_not_an_empty_crawl(hub: Hub, tmp_path: Path) -> None:

@@ -17,12 +17,11 @@ from safetensors.torch import load_file, save_file
 from swindex.api.changes import change
 from swindex.api.client import Client
 from swindex.api.report import report
-from swindex.crawler import crawling
 from swindex.crawler.checkpoint.hub import HubCheckpoint
+from swindex.crawler.crawl import run
 from swindex.crawler.crawl.jobs import Done, Job
 from swindex.crawler.crawl.look import FineTunes, Looked, is_settled, joined, look
 from swindex.crawler.crawl.twins import contents, own_scan, share
-from swindex.crawler.crawling import CrawlOptions
 from swindex.crawler.detection.run import Options
 from swindex.crawler.parts.content import content_of
 from swindex.crawler.scanning import scan_checkpoint
@@ -59,7 +58,7 @@ def hub() -> Iterator[Hub]:
 def scanned(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An index that has a scan of the pair; not to be changed."""
     folder = tmp_path_factory.mktemp("scanned")
-    crawling.crawl(["demo/pair"], index=folder, options=CrawlOptions(scan=OPTIONS), api=HfApi(endpoint=hub.url))
+    run.crawl(["demo/pair"], index=folder, options=OPTIONS, api=HfApi(endpoint=hub.url))
     return folder
 
 

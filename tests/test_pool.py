@@ -15,7 +15,7 @@ from huggingface_hub import HfApi
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swindex.crawler import crawling
+from swindex.crawler.crawl import run
 from swindex.crawler.crawl.child import READ_TOKEN, environment
 from swindex.crawler.crawl.collect import collect
 from swindex.crawler.crawl.jobs import Done, Job
@@ -24,7 +24,6 @@ from swindex.crawler.crawl.outbox import Outbox
 from swindex.crawler.crawl.pool import Event, Pool
 from swindex.crawler.crawl.queue import Queue
 from swindex.crawler.crawl.task import do
-from swindex.crawler.crawling import CrawlOptions
 from swindex.crawler.detection.run import Options
 from swindex.index import database
 from swindex.index.check import check
@@ -68,7 +67,7 @@ def records(index: Index) -> dict[str, dict[str, Any]]:
 
 def plain(hub: Hub, folder: Path, models: list[str] = MODELS) -> dict[str, dict[str, Any]]:
     """The records of a sequential crawl."""
-    crawling.crawl(models, index=folder, options=CrawlOptions(scan=QUICK), api=HfApi(endpoint=hub.url))
+    run.crawl(models, index=folder, options=QUICK, api=HfApi(endpoint=hub.url))
     return records(Index(folder))
 
 

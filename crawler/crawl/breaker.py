@@ -37,10 +37,10 @@ class Breaker:
     def note(self, previous: Record | None, done: Done) -> bool:
         """Take in a result beside the newest record of its model; whether it is a loss, to be held back."""
         self.failing = 0 if done.lasting else self.failing + 1
-        if not done.lasting or previous is None or previous.status.outcome != Outcome.FOUND:
+        if not done.lasting or done.how == "survival" or previous is None or previous.status.outcome != Outcome.FOUND:
             return False
         self.known += 1
-        if done.result.scan.outcome is Outcome.FOUND:
+        if done.outcome == Outcome.FOUND:
             return False
         self.lost.append(done.job.model_id)
         return True

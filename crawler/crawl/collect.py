@@ -11,14 +11,14 @@ from types import TracebackType
 from ...index import database, log
 from ...index.errors import NotInIndex
 from ...index.store import Index
-from ...index.versions import with_scan
+from ...index.versions import with_parts
 from ...schema.errors import RecordError
 from ..parts.result import now
 from .jobs import Done
 from .outbox import Box, Report
 
 SUBMITTER = "swindex crawl"
-_PARTS = ("model", "scan", "super_weights", "groups", "effects")
+_PARTS = ("model", "scan", "super_weights", "groups", "effects", "survivals")
 
 Told = Callable[[Done, bool], None]
 """Called with what was taken and whether it made a new version, before it is dropped: after a kill, with it again."""
@@ -70,7 +70,7 @@ class Collector(AbstractContextManager["Collector"]):
         if known != model_id:
             raise RecordError(f"{model_id}: the index has {known}, which differs only in case")
         parts = {name: getattr(done.result, name) for name in _PARTS}
-        made = self.store.add(model_id, lambda previous: with_scan(previous, **parts), SUBMITTER, now())
+        made = self.store.add(model_id, lambda previous: with_parts(previous, **parts), SUBMITTER, now())
         if made is not None:
             self.appended.append(model_id)
         return made is not None

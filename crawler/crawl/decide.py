@@ -14,6 +14,7 @@ from ...schema.model import Relation
 from ...schema.record import Record
 from ...schema.types import SCANNED, Outcome
 from ..parts.result import DETECTOR
+from .fine_tunes import FineTunes, is_settled
 from .jobs import Job
 from .policy import Policy
 from .row import Row
@@ -23,7 +24,7 @@ LASTING = frozenset(
     {Outcome.NEEDS_REMOTE_CODE, Outcome.UNSUPPORTED_ARCHITECTURE, Outcome.UNSAFE_FORMAT, Outcome.CORRUPT}
 )
 """Outcomes that the same commit and detector would give again; the others may pass (network, access, memory)."""
-INDEXED = frozenset({"already scanned", "already tried"})
+INDEXED = frozenset({"already scanned", "already tried", "already compared"})
 """Kinds of decision that say that the index has it."""
 
 
@@ -59,10 +60,12 @@ def queued(row: Row, policy: Policy) -> Queued:
     return Queued(job, "look", 1, row.base_models[0])
 
 
-def judge(record: Record | None, revision: str | None, *, retry_failed: bool) -> Verdict:
+def judge(record: Record | None, revision: str | None, index: Index | None, policy: Policy) -> Verdict:
     """What a model's record says about scanning it at a commit, None if that is not known before asking."""
     if record is None:
         return Verdict("scan", "new", "not in the index")
+    if index is not None and is_settled(record, revision, index, rules_of(policy)):
+        return Verdict("skip", "already compared", "compared with its base at this commit, which is enough")
     mine = [s for s in record.scans if s.settings.detector == DETECTOR]
     if not mine:
         return Verdict("scan", "other detector", f"not scanned by {DETECTOR} yet")
@@ -71,7 +74,12 @@ def judge(record: Record | None, revision: str | None, *, retry_failed: bool) ->
         return Verdict("scan", "new commit", "a new commit")
     if revision is None:
         return Verdict("scan", "commit not known", "its commit is not known before asking")
-    return _tried(here[-1].outcome, retry_failed)
+    return _tried(here[-1].outcome, policy.models.retry_failed)
+
+
+def rules_of(policy: Policy) -> FineTunes:
+    """What the policy says of fine-tunes."""
+    return FineTunes(policy.fine_tunes.survival, policy.fine_tunes.max_relative_drift)
 
 
 def _verdict(row: Row, known: Known | None, index: Index | None, policy: Policy) -> Verdict:
@@ -83,7 +91,7 @@ def _verdict(row: Row, known: Known | None, index: Index | None, policy: Policy)
         verdict = _tried(known.outcome, retry)
         if verdict.action == "skip":
             return verdict
-    return judge(_record(index, row.model_id), row.revision, retry_failed=retry)
+    return judge(record_of(index, row.model_id), row.revision, index, policy)
 
 
 def _tried(outcome: str, retry_failed: bool) -> Verdict:
@@ -94,7 +102,7 @@ def _tried(outcome: str, retry_failed: bool) -> Verdict:
     return Verdict("scan", "tried before", f"tried before: {outcome}")
 
 
-def _record(index: Index | None, model_id: str) -> Record | None:
+def record_of(index: Index | None, model_id: str) -> Record | None:
     """The record of a model, if the index has one of this spelling; a store refuses another one when it is written."""
     if index is None or not log.is_file(log.path_of(index.records, model_id)):
         return None

@@ -18,7 +18,7 @@ from .jobs import Job
 from .limits import GB, UNKNOWN, TimeLimit
 
 if TYPE_CHECKING:
-    from ..detection.run import Options
+    from ..detection.options import Options
 
 SIZES: tuple[tuple[str, float], ...] = (
     ("small", 8 * GB),

@@ -118,10 +118,11 @@ class Budget(_Section):
 
 
 class Breaker(_Section):
-    """A run stops if of the last `sample` models at least this share failed: an outage, not the models."""
+    """When a run stops because its results change too much at once; see `breaker.Rule`."""
 
-    sample: Annotated[int, Field(ge=1, le=100_000)] = 20
-    share: Annotated[float, Field(gt=0, le=1)] = 0.8
+    least: Annotated[int, Field(ge=1, le=100_000)] = 3
+    share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    outage: Annotated[int, Field(ge=1, le=100_000)] = 20
 
 
 class Policy(_Section):

@@ -26,7 +26,7 @@ from .queue import Queue
 from .worker import settings_of
 
 if TYPE_CHECKING:
-    from ..detection.run import Options
+    from ..detection.options import Options
 
 AHEAD = 8
 """Jobs pulled ahead for each worker."""

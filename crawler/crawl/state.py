@@ -17,6 +17,7 @@ from ...index.store import Index
 from ...schema.record import Record
 from ..parts.result import DETECTOR, now
 from .jobs import Job
+from .own import offered
 from .statefile import Connect, StateFile, held, memory_file, open_file, read_file
 
 BATCH = 1000
@@ -37,6 +38,8 @@ class Known:
     outcome: str
     time: str
     digest: str
+    content: str | None = None
+    """What another repository must have to be its twin; None where its scan is not its own."""
 
     @classmethod
     def of(cls, record: Record) -> Self | None:
@@ -45,7 +48,8 @@ class Known:
         if not mine:
             return None
         scan, place = mine[-1], record.provenance
-        return cls(record.model.id, str(scan.revision), DETECTOR, scan.outcome.value, scan.time, place.digest)
+        revision, own = str(scan.revision), offered(record)
+        return cls(record.model.id, revision, DETECTOR, scan.outcome.value, scan.time, place.digest, own)
 
 
 @dataclass(frozen=True)
@@ -141,9 +145,14 @@ class State:
 
     def learn(self, *known: Known) -> None:
         """Remember what the index's records say."""
-        values = [(k.model_id, k.revision, k.detector, k.outcome, k.time, k.digest) for k in known]
+        values = [(k.model_id, k.revision, k.detector, k.outcome, k.time, k.digest, k.content) for k in known]
         with self.file.together():
-            self.file.run_many("INSERT OR REPLACE INTO known VALUES (?,?,?,?,?,?)", values)
+            self.file.run_many("INSERT OR REPLACE INTO known VALUES (?,?,?,?,?,?,?)", values)
+
+    def twin(self, content: str) -> str | None:
+        """A model whose own scan is of the same content, None if none is known."""
+        rows = self.file.rows("SELECT model_id FROM known WHERE content = ? LIMIT 1", (content,))
+        return rows[0][0] if rows else None
 
     def learn_all(self, index: Index) -> None:
         """Walk the index's log, unless that was done to its end before."""
@@ -214,6 +223,20 @@ class State:
 
     # --- attempts ---
 
+    def note(self, noted: Noted) -> None:
+        """Note an attempt after which the job goes on."""
+        with self.file.together():
+            self._note(noted)
+
+    def has(self, noted: Noted) -> bool:
+        """Whether the newest attempt of a model is this one, noted before a kill."""
+        rows = self.file.rows(_NEWEST, (noted.model_id,))
+        return rows == [(noted.revision, noted.how, noted.outcome, noted.bytes, noted.seconds)]
+
+    def covered(self, place: Place) -> int:
+        """Models that got a version since a walk began."""
+        return int(self.file.rows(_COVERED, (place.started,))[0][0])
+
     def _note(self, noted: Noted) -> None:
         n = noted
         known = (n.run, n.model_id, n.revision, n.how, n.outcome, n.reason, int(n.appended), n.requests, n.bytes)
@@ -248,6 +271,9 @@ finished = ? WHERE number = ?"""
 _NOTE = """INSERT INTO attempts
 (run, model_id, revision, how, outcome, reason, appended, requests, bytes, seconds, time)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_NEWEST = """SELECT revision, how, outcome, bytes, seconds FROM attempts WHERE model_id = ?
+ORDER BY number DESC LIMIT 1"""
+_COVERED = "SELECT count(DISTINCT model_id) FROM attempts WHERE time >= ? AND appended"
 _ATTEMPTS = "SELECT * FROM attempts WHERE number > ? AND run = coalesce(?, run) ORDER BY number LIMIT ?"
 
 

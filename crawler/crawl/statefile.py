@@ -29,8 +29,9 @@ IGNORED = "# A crawl's own notes: made from the index's log and the Hub's listin
 SCHEMA = """
 CREATE TABLE known (
   model_id TEXT PRIMARY KEY, revision TEXT NOT NULL, detector TEXT NOT NULL, outcome TEXT NOT NULL,
-  time TEXT NOT NULL, digest TEXT NOT NULL
+  time TEXT NOT NULL, digest TEXT NOT NULL, content TEXT
 ) WITHOUT ROWID;
+CREATE INDEX contents ON known (content) WHERE content IS NOT NULL;
 CREATE TABLE queue (
   number INTEGER PRIMARY KEY AUTOINCREMENT, query TEXT NOT NULL, model_id TEXT NOT NULL, revision TEXT,
   size INTEGER, tries INTEGER NOT NULL, kind TEXT NOT NULL, priority INTEGER NOT NULL, base_model TEXT,
@@ -47,6 +48,7 @@ CREATE TABLE attempts (
   how TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT, appended INTEGER NOT NULL, requests INTEGER NOT NULL,
   bytes INTEGER NOT NULL, seconds REAL NOT NULL, time TEXT NOT NULL
 );
+CREATE INDEX attempted ON attempts (model_id, number);
 CREATE TABLE complete (what TEXT PRIMARY KEY, time TEXT NOT NULL) WITHOUT ROWID;
 """
 

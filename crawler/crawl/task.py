@@ -17,7 +17,7 @@ from ...schema.errors import UsageError
 from ...schema.types import Outcome
 from ..checkpoint.base import FileEntry
 from ..checkpoint.hub import HubCheckpoint
-from ..detection.run import Options, Progress
+from ..detection.options import Options, Progress
 from ..parts.result import Result, refused
 from ..refusal import MAX_REASON, Refusal, failed
 from ..scanning import scan_checkpoint
@@ -35,7 +35,7 @@ def do(job: Job, options: Options, progress: Progress | None = None, api: HfApi 
     except UsageError:
         raise
     except Exception as error:
-        return _unopened(job, options, error, monotonic() - started)
+        return unopened(job, options, error, monotonic() - started)
     result = _scanned(checkpoint, options, progress)
     return Done(
         job,
@@ -69,7 +69,7 @@ def commit(revision: str | None) -> str | None:
     return revision if revision and re.fullmatch("[0-9a-f]{40}", revision) else None
 
 
-def _unopened(job: Job, options: Options, error: Exception, seconds: float) -> Done:
+def unopened(job: Job, options: Options, error: Exception, seconds: float) -> Done:
     """A model that could not be opened. What the Hub says of it lasts, that it says nothing does not."""
     refusal = error if isinstance(error, Refusal) else _unforeseen(error, place(job))
     lasting = not isinstance(error, Refusal) or refusal.outcome is not Outcome.FAILED

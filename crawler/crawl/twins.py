@@ -12,7 +12,6 @@ from ...schema.effect import Effect
 from ...schema.model import Relation
 from ...schema.record import Record
 from ...schema.scan import Cost, Scan, SharedFrom
-from ...schema.types import SCANNED
 from ...schema.weight import Group, SuperWeight
 from ..checkpoint.base import Checkpoint
 from ..detection.run import Options, corpora_of
@@ -20,6 +19,7 @@ from ..parts.content import content_of
 from ..parts.result import Result, digest
 from ..parts.scan import asked, named
 from .jobs import Done, Job
+from .own import is_own, offered
 
 
 def contents(index: Index) -> dict[str, str]:
@@ -39,7 +39,7 @@ def own_scan(record: Record, options: Options) -> Scan | None:
     wanted: dict[str, Any] = {**asked(options), "corpora": named(corpora_of(options))}
     for scan in reversed(record.scans):
         told = {key: getattr(scan.settings, key) for key in wanted}
-        if _is_own(scan, record) and told == wanted:
+        if is_own(scan, record) and told == wanted:
             return scan
     return None
 
@@ -54,17 +54,6 @@ def share(twin: Record, checkpoint: Checkpoint, options: Options) -> Done | None
     )
     meter = checkpoint.meter
     return Done(job, _result(twin, scan, checkpoint), "twin", meter.bytes, meter.requests)
-
-
-def offered(record: Record) -> str | None:
-    """The content digest for which a record has a scan of its own; None without one."""
-    own = any(_is_own(scan, record) for scan in record.scans) and record.provenance.withdrawn is None
-    return record.model.content if own else None
-
-
-def _is_own(scan: Scan, record: Record) -> bool:
-    """Whether a scan was made, in this repository, at the commit that the record is about."""
-    return scan.outcome in SCANNED and scan.shared_from is None and scan.revision == record.model.revision
 
 
 def _result(twin: Record, scan: Scan, checkpoint: Checkpoint) -> Result:

@@ -21,7 +21,7 @@ from .jobs import Job
 from .outbox import Box, open_box
 
 if TYPE_CHECKING:
-    from ..detection.run import Options
+    from ..detection.options import Options
 
 Say = Callable[[dict[str, Any]], None]
 PARENT_LOOK = 1.0
@@ -64,7 +64,7 @@ def _work(jobs: BinaryIO, say: Say, settings: dict[str, Any]) -> None:
 
 def read_options(data: dict[str, Any]) -> "Options":
     """The options of a scan out of JSON, which knows no tuples."""
-    from ..detection.run import Options
+    from ..detection.options import Options
 
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
     return Options(**fields)

@@ -3,7 +3,6 @@
 Returns plain findings; `crawler.parts` makes a record of them. Knows nothing of the index.
 """
 
-import math
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -14,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from ...schema.errors import UsageError
 from ..architectures.resolve import resolve
 from ..architectures.sites import Site
 from ..architectures.skeleton import Skeleton, build
@@ -36,43 +34,15 @@ from .lockstep import Batch, Looped, capture, capture_each
 from .looped import LoopedAblator, LoopedPeeler, prove, resident
 from .measuring import Measured, measure_streams
 from .memory import trim
+from .options import SCREEN as SCREEN
+from .options import Options as Options
+from .options import Progress as Progress
 from .peel import Peeler
 from .proof import Proof, proof_ids
 from .resident import Weights
 from .weights import Place
 
-
-@dataclass(frozen=True)
-class Options:
-    """What a scan may be told. `window` counts tokens, `<s>` included."""
-
-    effects: bool = True
-    depth: str = "full"
-    """`full`, or `screen`: the first token only, no effects, and no further than finds are likely."""
-    prompt: str | None = None
-    texts: tuple[str, ...] = ()
-    """Files to measure effects on, in place of the shipped texts."""
-    windows: int = 1
-    window: int = 512
-    factors: tuple[float, ...] = ()
-    """What to multiply everything that was found by, besides zeroing it: one more stream each."""
-    device: str = "cpu"
-    compute: str = "float32"
-    """The dtype of the arithmetic; float16 and bfloat16 are for a GPU."""
-
-    def __post_init__(self) -> None:
-        """Raise UsageError for a factor that is no number."""
-        for factor in self.factors:
-            if not math.isfinite(factor):
-                raise UsageError(f"{factor} is no factor for a weight; use a finite number")
-
-
 Capture = Callable[[PreTrainedModel, nn.ModuleList, Tensor], Batch]
-SCREEN = "screen"
-DEPTHS = ("full", SCREEN)
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is done ("layers", "effects"), how much of it, and of how much."""
 
 
 @dataclass

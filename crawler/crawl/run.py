@@ -1,0 +1,236 @@
+"""A run: from the listing, or from names, through the gate and the workers to the index, until all is done.
+
+One process decides, looks and appends; scans are done by workers. What a kill leaves in the outbox is appended by the
+next run, what workers were at is done again. Knows the order of things; what each is stands in its own module.
+"""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from huggingface_hub import HfApi
+
+from ...index import heartbeat
+from ...index.store import Index
+from ..detection.options import Options
+from ..parts.result import now
+from ..scanning import quiet
+from .breaker import Breaker, Rule
+from .collect import Collector
+from .gate import Gate
+from .jobs import Done, Job
+from .ledger import Ledger
+from .limits import TimeLimit
+from .outbox import Outbox
+from .policy import Policy
+from .pool import Event, Pool
+from .report import CrawlReport, first
+from .state import Noted, Queued, State, path_in
+from .status import Status, Step
+from .supply import Supply, check_names
+
+
+class Watch(Protocol):
+    """Told how a run goes."""
+
+    def show(self, status: Status) -> None:
+        """Something changed."""
+
+    def ended(self, noted: Noted) -> None:
+        """A model is done, or one try of it."""
+
+
+class Unwatched:
+    """Nobody watches."""
+
+    def show(self, status: Status) -> None:
+        """Nothing."""
+
+    def ended(self, noted: Noted) -> None:
+        """Nothing."""
+
+
+def crawl(
+    models: list[str],
+    *,
+    index: Path,
+    policy: Policy | None = None,
+    options: Options | None = None,
+    watch: Watch | None = None,
+    api: HfApi | None = None,
+    accept_held: bool = False,
+) -> CrawlReport:
+    """Scan the named models, or what the policy's listing gives, and append each to the index as soon as it is done.
+
+    `accept_held`: first append what the circuit breaker of an earlier run held back. Raise UsageError, DiscoveryError,
+    Locked or StoreError; a model that cannot be scanned is no error.
+    """
+    quiet()
+    check_names(models)
+    store = Index(index)
+    store.ensure()
+    with State.open(store) as state:
+        run = Run(models, store, state, policy or Policy.read(), options or Options(), watch, api or HfApi())
+        if accept_held:
+            run.ledger.append_held(all=True)
+        run.go()
+        return run.report()
+
+
+class Run:
+    """One run of a crawl."""
+
+    def __init__(
+        self,
+        models: list[str],
+        store: Index,
+        state: State,
+        policy: Policy,
+        options: Options,
+        watch: Watch | None,
+        api: HfApi,
+    ) -> None:
+        self.id, self.started = uuid.uuid4().hex[:12], now()
+        self.store, self.state, self.policy, self.options, self.api = store, state, policy, options, api
+        self.watch = watch or Unwatched()
+        folder, rule = path_in(store).parent, policy.breaker
+        self.breaker = Breaker(Rule(rule.least, rule.share, rule.outage))
+        self.ledger = Ledger(self.id, state, store, self.breaker, folder / "held")
+        self.supply = Supply(models, self.id, state, store, policy, api)
+        self.gate = Gate(store, policy, options, api, state.twin)
+        self.box = Outbox(folder / "outbox")
+        self.status = self.ledger.status
+        self.stopped: str | None = None
+        self.contents: dict[str, str] = {}
+        """What is at work: the digest of what the scan of a model depends on."""
+
+    def go(self) -> None:
+        """Run until all is done or it must stop; what was acknowledged stays, however it ends."""
+        with self._pool() as pool, self._collector() as collector:
+            collector.take()
+            try:
+                for event in pool.run(self._jobs(collector)):
+                    self._heard(event)
+                    if event.kind == "finished":
+                        collector.take()
+                    self._show()
+            finally:
+                self.state.release(self.id)
+        self.stopped = self.stopped or self.breaker.tripped
+        if self.breaker.tripped is None:
+            self.ledger.append_held()
+        self._beat()
+
+    def report(self) -> CrawlReport:
+        """What it did."""
+        held = tuple(d.job.model_id for d in self.ledger.held.waiting())
+        attempts = first(self.state.attempts(self.id))
+        seconds = self.status.seconds
+        return CrawlReport(
+            self.id, self.started, now(), self.status, self.stopped, dict(self.supply.skipped), attempts, held, seconds
+        )
+
+    # --- jobs ---
+
+    def _jobs(self, collector: Collector) -> Iterator[Job | None]:
+        """The jobs for the workers; None while what is at work may still bring one back."""
+        while self._may_go_on():
+            queued = self.supply.next(set(self.contents.values()))
+            self._show()
+            job = self._passed(queued, collector) if queued else None
+            if job is not None:
+                self.status.running[job.model_id] = Step()
+                yield job
+            elif queued is None and not self.status.running:
+                return
+            elif queued is None:
+                yield None
+
+    def _passed(self, queued: Queued, collector: Collector) -> Job | None:
+        """The job that is left of a model after the gate, None if it is done, put off, or beyond the budget."""
+        passed = self.gate.open(queued)
+        name = queued.job.model_id
+        if passed.skip is not None:
+            self.watch.ended(self.ledger.skip(name, passed.revision, passed.skip, passed.requests, passed.bytes))
+            return None
+        if passed.job and passed.content and passed.content in self.contents.values():
+            self.supply.put_off(queued, passed.content)
+            return None
+        if passed.done is not None:
+            if passed.job:
+                self.ledger.follows.add(name)
+            self.box.put(passed.done)
+            collector.take()
+        if passed.job and passed.content:
+            self.contents[name] = passed.content
+        return passed.job
+
+    def _heard(self, event: Event) -> None:
+        name = event.job.model_id
+        if event.kind in ("finished", "malformed"):
+            self.status.running.pop(name, None)
+            self.contents.pop(name, None)
+        else:
+            self.status.running[name] = Step(event.what, event.done, event.of)
+
+    # --- when to stop ---
+
+    def _may_go_on(self) -> bool:
+        """Whether another model may be begun; what is at work ends in any case."""
+        spent = [f"the budget of {of:g} {name} is spent" for name, (n, of) in self._budget().items() if n >= of]
+        self.stopped = self.stopped or self.breaker.tripped or next(iter(spent), None)
+        return self.stopped is None
+
+    def _budget(self) -> dict[str, tuple[float, float]]:
+        """Of each thing that is limited: spent, and of how much. What is at work counts when it is done."""
+        limits, status = self.policy.budget, self.status
+        spent = {
+            "requests": (status.requests + self.supply.requests, limits.requests),
+            "bytes": (status.bytes, limits.bytes),
+            "hours": (status.seconds / 3600, limits.hours),
+        }
+        return {name: (n, of) for name, (n, of) in spent.items() if of is not None}
+
+    # --- around it ---
+
+    def _pool(self) -> Pool:
+        workers = self.policy.workers
+        memory = None if workers.memory_gb is None else 1e9 * workers.memory_gb
+        variables = {"HF_ENDPOINT": self.api.endpoint}
+        if isinstance(self.api.token, str):
+            variables["HF_TOKEN"] = self.api.token
+        limit = TimeLimit(60 * workers.minutes)
+        return Pool(workers.count, memory, self.options, self.box.folder, limit, variables=variables)
+
+    def _collector(self) -> Collector:
+        def told(done: Done, appended: bool) -> None:
+            self.watch.ended(self.ledger.told(done, appended))
+
+        return Collector(self.box, self.store, told=told, wanted=self.ledger.wanted)
+
+    def _show(self) -> None:
+        status, place = self.status, self.supply.place
+        waiting, size, _ = self.state.waiting(self.supply.query)
+        status.waiting, status.waiting_bytes = waiting + len(self.supply.off), size
+        status.listing, status.budget = self.supply.more, self._budget()
+        if place is not None:
+            status.listed, status.eligible = place.rows, place.eligible + place.indexed
+            status.indexed = place.indexed + self.state.covered(place)
+        self.watch.show(status)
+
+    def _beat(self) -> None:
+        """Say in the index that it was crawled, and how far."""
+        self._show()
+        before, status, place = heartbeat.read(self.store.directory), self.status, self.supply.place
+        crawled = {
+            "started": place.started if place else self.started,
+            "ended": now(),
+            "complete": place is not None and place.next_url is None and not status.waiting,
+            "stopped": self.stopped,
+            **{name: getattr(status, name) for name in ("listed", "eligible", "indexed")},
+        }
+        crawl = before["crawl"] if self.supply.named else crawled
+        newest = now() if status.appended else before["newest"]
+        if crawl:
+            heartbeat.write(self.store.directory, newest, crawl)
