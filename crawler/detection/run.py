@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...schema.errors import UsageError
 from ..architectures.resolve import resolve
@@ -37,6 +38,7 @@ from .memory import trim
 from .peel import Peeler
 from .proof import Proof, proof_ids
 from .resident import Weights
+from .texts import watch_texts
 from .weights import Place
 
 
@@ -177,7 +179,7 @@ def _layers(findings: Findings, weights: Weights, options: Options, progress: Pr
         following = _following(findings.peeler, options, number, count)
         with weights.layer(number, following) as layer:
             sites = findings.sites[number] = proof.sites(number, layer)
-            new = findings.peeler.step(number, layer, sites)
+            new = findings.peeler.step(number, layer, sites, _texts(findings, number, layer))
             for find in new:
                 place = find.place
                 findings.values[place] = float(sites[place.site].matrix(place.expert)[place.row, place.col])
@@ -192,6 +194,13 @@ def _layers(findings: Findings, weights: Weights, options: Options, progress: Pr
     if findings.ablator is not None:
         weights.release()
     progress("layers", count, count)
+
+
+def _texts(findings: Findings, number: int, layer: nn.Module) -> Callable[[], None] | None:
+    """The watching of the texts in a layer, where there are any."""
+    if findings.ablator is None:
+        return None
+    return partial(watch_texts, number, layer, findings.sites[number], findings.ablator, findings.peeler)
 
 
 def _following(peeler: Peeler, options: Options, number: int, count: int) -> int | None:

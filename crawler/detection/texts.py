@@ -1,0 +1,89 @@
+"""The texts for effects watched as the prompts are: a spike may stand at a token that no prompt holds.
+
+The unmodified stream of each text goes through every layer anyway; here it does so window by window, watched. What it
+shows beyond the prompts joins the finds of the unmodified pass, so all later streams run without it. Only that pass is
+watched on texts: what shows there once a find is gone is looked for in the prompts alone.
+The criterion is the same, but for TEXT_KAPPA.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+from torch import Tensor, nn
+
+from ..architectures.sites import Site
+from . import constants as c
+from .ablate import Ablator
+from .attribution import by_products
+from .lockstep import Batch
+from .massive import Change
+from .peel import Peeler, Seen, Stream
+from .side import joined, split
+from .weights import Find, Place
+
+
+def watch_texts(number: int, layer: nn.Module, sites: list[Site], ablator: Ablator, peeler: Peeler) -> None:
+    """Take the ablator's baseline through the resident layer into `ahead`; what is found joins the peeler's finds."""
+    for text, (batch, baseline) in enumerate(zip(ablator.batches, ablator.baseline, strict=True)):
+        behind = []
+        for window, (part, residual) in enumerate(_windows(batch, baseline)):
+            one = _watch(number, layer, sites, part, residual, peeler.streams[0])
+            _join(peeler, one, text, window * batch.ids.shape[1])
+            behind.append(one.streams[0].residual)
+        ablator.ahead.append(joined(behind) if batch.parts else behind[0])
+
+
+def _windows(batch: Batch, residual: Tensor) -> list[tuple[Batch, Tensor]]:
+    """The windows that go through a layer together, with their residuals."""
+    return list(zip(batch.parts, split(residual), strict=True)) if batch.parts else [(batch, residual)]
+
+
+def _watch(number: int, layer: nn.Module, sites: list[Site], part: Batch, residual: Tensor, known: Stream) -> Peeler:
+    """One window through the layer, with what is massive in it and not known yet explained."""
+    one = Peeler(part, residual, rounds=0)
+    one.kappa = c.TEXT_KAPPA
+    one.select = partial(_unknown, known, number, one.copies)
+    one.step(number, layer, sites)
+    return one
+
+
+def _unknown(known: Stream, number: int, copies: int, found: list[Change], sites: list[Site]) -> list[Change]:
+    """The changes, strongest first, that may name a scalar which is not known: in the first TEXT_CHANNELS channels."""
+    chosen: dict[int, list[Change]] = {}
+    for change in found:
+        room = change.channel in chosen or len(chosen) < c.TEXT_CHANNELS
+        if room and _says_more(known, number, copies, change, sites):
+            chosen.setdefault(change.channel, []).append(change)
+    return [change for changes in chosen.values() for change in changes]
+
+
+def _says_more(known: Stream, number: int, copies: int, change: Change, sites: list[Site]) -> bool:
+    """Whether explaining a change can name something new. Seen from the products alone where there is one projection;
+    of several the parts are known only by experiment, which is made unless something known writes the channel."""
+    if len(sites) > 1:
+        return not any(p.layer == number and p.row == change.channel for p in known.finds)
+    found = by_products(change, sites, copies)
+    places = [Place(number, m.site, m.expert, m.row, m.col) for m in found.members] if found is not None else []
+    return any(known.wants(p, change.role) for p in places)
+
+
+def _join(peeler: Peeler, one: Peeler, text: int, start: int) -> None:
+    """Add what a window showed; its first token is number `start` of the text."""
+    for place, find in one.finds.items():
+        if peeler.streams[0].wants(place, find.role):
+            peeler.streams[0].finds[place] = _placed(find, text, start)
+    peeler.seen += [_moved(seen, text, start * one.copies) for seen in one.seen]
+    peeler.gains = one.gains | peeler.gains
+    for number, experts in one.experts_seen.items():
+        peeler.experts_seen.setdefault(number, set()).update(experts)
+    peeler.layers[-1].massive_in_texts |= one.layers[-1].massive
+
+
+def _placed(find: Find, text: int, start: int) -> Find:
+    return replace(find, text=text, token=start + find.token)
+
+
+def _moved(seen: Seen, text: int, start: int) -> Seen:
+    change = seen.explained.change
+    moved = replace(seen.explained, change=replace(change, at=start + change.at))
+    return replace(seen, text=text, explained=moved)
