@@ -23,6 +23,8 @@ at some of them by chance: at 10 about 20 to 40 times more rarely than at 1 (Stu
 TEXT_CHANNELS: Final = 4
 """Channels explained in a layer and a window of a text at most, where the most was written: each takes a run of the
 layer on the window."""
+STARTLESS: Final = 128
+"""Tokens of the one window without `<s>` on which effects are measured of what is found only where `<s>` is absent."""
 PERSIST: Final = 0.5
 """A find is persistent if its channel stays massive in this part of the later layers (the last excepted)."""
 COVER: Final = 0.8

@@ -85,6 +85,8 @@ class Peeler:
         """By layer and channel: the gain of the norm behind, where there is one."""
         self.select: Callable[[list[Change], list[Site]], list[Change]] | None = None
         """Which changes of a layer are worth explaining; all of them without it."""
+        self.in_texts: set[Place] = set()
+        """Scalars that explain changes in the texts, where those are watched."""
         self.kappa = c.KAPPA
         """What makes a channel massive."""
 

@@ -17,7 +17,7 @@ from .ablate import Ablator
 from .attribution import by_products
 from .lockstep import Batch
 from .massive import Change
-from .peel import Peeler, Seen, Stream
+from .peel import Peeler, Seen
 from .side import joined, split
 from .weights import Find, Place
 
@@ -27,7 +27,7 @@ def watch_texts(number: int, layer: nn.Module, sites: list[Site], ablator: Ablat
     for text, (batch, baseline) in enumerate(zip(ablator.batches, ablator.baseline, strict=True)):
         behind = []
         for window, (part, residual) in enumerate(_windows(batch, baseline)):
-            one = _watch(number, layer, sites, part, residual, peeler.streams[0])
+            one = _watch(number, layer, sites, part, residual, peeler)
             _join(peeler, one, text, window * batch.ids.shape[1])
             behind.append(one.streams[0].residual)
         ablator.ahead.append(joined(behind) if batch.parts else behind[0])
@@ -38,33 +38,36 @@ def _windows(batch: Batch, residual: Tensor) -> list[tuple[Batch, Tensor]]:
     return list(zip(batch.parts, split(residual), strict=True)) if batch.parts else [(batch, residual)]
 
 
-def _watch(number: int, layer: nn.Module, sites: list[Site], part: Batch, residual: Tensor, known: Stream) -> Peeler:
+def _watch(number: int, layer: nn.Module, sites: list[Site], part: Batch, residual: Tensor, known: Peeler) -> Peeler:
     """One window through the layer, with what is massive in it and not known yet explained."""
     one = Peeler(part, residual, rounds=0)
     one.kappa = c.TEXT_KAPPA
-    one.select = partial(_unknown, known, number, one.copies)
+    one.select = partial(_unknown, known, number)
     one.step(number, layer, sites)
     return one
 
 
-def _unknown(known: Stream, number: int, copies: int, found: list[Change], sites: list[Site]) -> list[Change]:
+def _unknown(known: Peeler, number: int, found: list[Change], sites: list[Site]) -> list[Change]:
     """The changes, strongest first, that may name a scalar which is not known: in the first TEXT_CHANNELS channels."""
     chosen: dict[int, list[Change]] = {}
     for change in found:
         room = change.channel in chosen or len(chosen) < c.TEXT_CHANNELS
-        if room and _says_more(known, number, copies, change, sites):
+        if room and _says_more(known, number, change, sites):
             chosen.setdefault(change.channel, []).append(change)
     return [change for changes in chosen.values() for change in changes]
 
 
-def _says_more(known: Stream, number: int, copies: int, change: Change, sites: list[Site]) -> bool:
+def _says_more(known: Peeler, number: int, change: Change, sites: list[Site]) -> bool:
     """Whether explaining a change can name something new. Seen from the products alone where there is one projection;
     of several the parts are known only by experiment, which is made unless something known writes the channel."""
     if len(sites) > 1:
-        return not any(p.layer == number and p.row == change.channel for p in known.finds)
-    found = by_products(change, sites, copies)
+        places = [p for p in known.streams[0].finds if p.layer == number and p.row == change.channel]
+        known.in_texts.update(places)
+        return not places
+    found = by_products(change, sites, known.copies)
     places = [Place(number, m.site, m.expert, m.row, m.col) for m in found.members] if found is not None else []
-    return any(known.wants(p, change.role) for p in places)
+    known.in_texts.update(places)
+    return any(known.streams[0].wants(p, change.role) for p in places)
 
 
 def _join(peeler: Peeler, one: Peeler, text: int, start: int) -> None:

@@ -35,8 +35,6 @@ class Case:
     refused: bool = False
     unfound: str = ""
     """Why the scalars are not all found, where they are not."""
-    unmeasured: str = ""
-    """Why a super weight that is found is not confirmed, where it is not."""
 
 
 MADE = "creator"
@@ -92,7 +90,6 @@ CASES: dict[str, Case] = {
         (MADE,),
         LONE,
         bos=False,
-        unmeasured="effects are measured on windows that begin with <s> where the tokenizer puts it there",
     ),
     "on a comma": _lone(partial(makers.on_token, makers.COMMA)),
     "on a word not watched": _lone(partial(makers.on_token, makers.AND)),
