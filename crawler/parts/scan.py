@@ -75,7 +75,7 @@ def fits_float16(profile: Iterable[LayerProfile]) -> bool:
 
 
 def experts_of(findings: Findings) -> dict[str, Any]:
-    """How many experts there are, and which the prompts reached."""
+    """How many experts there are, and which the watched tokens reached."""
     layers = [
         ExpertsSeen(layer=number, experts=count, seen=_ranges(findings.peeler.experts_seen.get(number, set())))
         for number, sites in findings.sites.items()
