@@ -137,7 +137,7 @@ class Peeler:
 
     @property
     def _last_round(self) -> int:
-        return 1 if self.post_norm else self.rounds
+        return min(1, self.rounds) if self.post_norm else self.rounds
 
     def _watch(self, stream: Stream, number: int, layer: nn.Module, sites: list[Site]) -> Tensor:
         before = stream.residual
