@@ -9,6 +9,7 @@ from typing import Any
 Json = dict[str, Any]
 
 _MAX_NLL = 700.0
+_STARTLESS = " without <s>"
 
 
 def ours(weights: list[str], record: Json) -> list[Json]:
@@ -22,7 +23,7 @@ def tried(weights: list[str], record: Json) -> list[Json]:
     """What was done to exactly these weights other than zeroing."""
     copied = ("intervention", "scale", "ppl_before", "ppl_after", "finite", "recovery")
     others = [e for e in ours(weights, record) if not zeroes(e)]
-    figures = [{**{name: e.get(name) for name in copied}, "text": e["corpus"]["name"]} for e in others]
+    figures = [{**{name: e.get(name) for name in copied}, "text": text_of(e)} for e in others]
     return [{**f, "ppl_ratio": ratio(delta_of(e))} for f, e in zip(figures, others, strict=True)]
 
 
@@ -32,14 +33,20 @@ def outliers(weights: list[str], record: Json) -> list[Json]:
 
 
 def _outlier(effect: Json) -> Json:
-    control, text = effect["outliers"], effect["corpus"]["name"]
+    control, text = effect["outliers"], text_of(effect)
     delta = control["worst_delta_nll"]
     return {"text": text, "removed": control.get("count"), "ppl_ratio": ratio(delta), "finite": delta is not None}
 
 
 def texts(figures: list[Json]) -> int:
     """On how many texts we measured, by the figures of a set."""
-    return len({f["text"] for f in figures if f["basis"] == "measured"})
+    return len({f["text"].removesuffix(_STARTLESS) for f in figures if f["basis"] == "measured"})
+
+
+def text_of(effect: Json) -> str:
+    """The text an effect was measured on, and whether `<s>` was absent."""
+    name: str = effect["corpus"]["name"]
+    return name if effect["corpus"]["bos"] else name + _STARTLESS
 
 
 def delta_of(effect: Json) -> float | None:

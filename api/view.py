@@ -54,7 +54,7 @@ import math
 from typing import Any
 
 from .compared import scan_of, survivals
-from .measured import delta_of, ours, outliers, ratio, ratio_of, texts, tried, zeroes
+from .measured import delta_of, ours, outliers, ratio, ratio_of, text_of, texts, tried, zeroes
 
 Json = dict[str, Any]
 
@@ -223,11 +223,23 @@ def reported_ratio(observation: Json) -> float | None:
 
 
 def figures_of(weights: list[str], basis: str | None, record: Json) -> list[Json]:
-    """What removing exactly these weights did, by us and by others; the weakest of the deciding basis first."""
+    """What removing exactly these weights did, by us and by others; the weakest of the deciding basis first.
+
+    Of what we measured both behind `<s>` and without it that under which it does more decides (schema/status.py).
+    """
     wanted = set(weights)
-    mine = [_measured(e) for e in ours(weights, record) if zeroes(e)]
+    mine = _by_condition([e for e in ours(weights, record) if zeroes(e)])
     theirs = [_reported(o) for o in record.get("observations", []) if _is_figure(o) and _ids(o) == wanted]
-    return sorted(mine + theirs, key=lambda f: (f["basis"] != basis, f["second_hand"], _size(f)))
+    theirs.sort(key=_size)
+    return sorted(mine + theirs, key=lambda f: (f["basis"] != basis, f["second_hand"]))
+
+
+def _by_condition(effects: list[Json]) -> list[Json]:
+    """Our figures, the weakest first under each condition, the condition under which they are larger first."""
+    conditions = [[_measured(e) for e in effects if e["corpus"]["bos"] is bos] for bos in (True, False)]
+    behind, without = (sorted(figures, key=_size) for figures in conditions)
+    more = bool(behind and without) and _size(without[0]) > _size(behind[0])
+    return without + behind if more else behind + without
 
 
 def _headline(figures: list[Json], basis: str | None) -> Json:
@@ -248,7 +260,7 @@ def _measured(effect: Json) -> Json:
         "ppl_ratio": ratio(delta_of(effect)),
         "ppl_ratio_ci95": None if interval is None else [ratio_of(bound) for bound in interval],
         "finite": effect["finite"],
-        "text": effect["corpus"]["name"],
+        "text": text_of(effect),
         "second_hand": False,
         "statement": None,
         "caveat": None,

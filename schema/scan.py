@@ -70,7 +70,7 @@ class Event(Part):
 
 
 class ExpertsSeen(Part):
-    """Which experts of a layer the prompts reached; the others are not covered."""
+    """Which experts of a layer the watched tokens reached, of prompts and texts; the others are not covered."""
 
     layer: Count
     experts: Count

@@ -10,7 +10,8 @@ An origin that both claims and denies a scalar has withdrawn its claim (a candid
 out): it denies.
 
 Effect, alone and in the best of its groups, by `rules`: our own effects if there are any (`measured`; the weakest
-over the texts), else the sources' figures for exactly these weights (`reported`; the weakest over the sources).
+over the texts, and where a set was measured both behind `<s>` and without it, the stronger of the two), else the
+sources' figures for exactly these weights (`reported`; the weakest over the sources).
 In a group whose other members are known to do as much without it, a weight not known to do anything alone is inert:
 a group's verdict is not passed on to those that merely stand in it.
 

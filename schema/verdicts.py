@@ -1,6 +1,7 @@
 """Verdicts on sets of weights, from our own effects and from what sources report; which of them counts.
 
-Ours count where there are any, else the sources'; on several texts or from several sources, the weakest.
+Ours count where there are any, else the sources'; on several texts or from several sources, the weakest. What we
+measured both behind `<s>` and without it is judged by the condition under which it does more: some act under one only.
 """
 
 import math
@@ -53,15 +54,21 @@ class Verdicts:
     def of(self, members: Iterable[str]) -> tuple[Verdict, Basis | None]:
         key = frozenset(members)
         if key in self.measured:
-            return rules.weakest([e.verdict for e in self.measured[key]]), Basis.MEASURED
+            return rules.weakest([e.verdict for e in self._deciding(key)]), Basis.MEASURED
         if key in self.reported:
             return rules.weakest([v for v, _ in self.reported[key]]), Basis.REPORTED
         return Verdict.UNTESTED, None
 
+    def _deciding(self, key: frozenset[str]) -> list[Effect]:
+        """Our effects under the condition, behind `<s>` or without it, whose verdict is the stronger; else behind."""
+        conditions = [[e for e in self.measured[key] if e.corpus.bos is bos] for bos in (True, False)]
+        strength = [rules.STRENGTH.index(rules.weakest([e.verdict for e in es])) for es in conditions]
+        return conditions[strength.index(max(strength))]
+
     def perplexities(self, members: Iterable[str]) -> tuple[float | None, float | None]:
         key = frozenset(members)
         if key in self.measured:
-            effect = min(self.measured[key], key=lambda e: math.inf if e.delta_nll is None else e.delta_nll)
+            effect = min(self._deciding(key), key=lambda e: math.inf if e.delta_nll is None else e.delta_nll)
             return effect.ppl_before, effect.ppl_after
         if key in self.reported:
             verdict = rules.weakest([v for v, _ in self.reported[key]])

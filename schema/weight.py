@@ -43,6 +43,8 @@ class Token(Part):
     id: Count
     text: str | None = None
     kind: Annotated[str, StringConstraints(pattern=r"^(first|bos|delimiter|newline|special|word)$")]
+    corpus: Annotated[Text | None, Field(exclude_if=absent)] = None
+    """Name of the text for effects in which it stands; null for a token of the watched prompts."""
 
 
 class SuperWeight(Part):

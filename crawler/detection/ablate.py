@@ -81,6 +81,8 @@ class Ablator:
     shorter: list[Batch] | None = None
     factors: tuple[float, ...] = ()
     baseline: Residuals = field(default_factory=list)
+    ahead: Residuals = field(default_factory=list)
+    """The baseline behind the resident layer, where it was made before the step: whoever watches it."""
     trials: dict[Trial, Residuals] = field(default_factory=dict)
     nulls: dict[Place, Residuals] = field(default_factory=dict)
     """Each on the windows of `shorter`."""
@@ -122,7 +124,11 @@ class Ablator:
         self._controlled(number, layer, sites)
 
     def _unmodified(self, number: int, layer: nn.Module) -> None:
-        _through(number, layer, self.batches, self.baseline)
+        if not self.ahead:
+            _through(number, layer, self.batches, self.baseline)
+        for residual, after in zip(self.baseline, self.ahead, strict=False):
+            overwrite(residual, after)
+        self.ahead = []
 
     def _treated(self, number: int, layer: nn.Module, sites: list[Site]) -> None:
         texts = [Resident(number, layer, sites, b, a) for b, a in zip(self.batches, self.baseline, strict=True)]

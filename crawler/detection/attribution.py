@@ -67,6 +67,17 @@ def explain(
     return [_explain(change, sites, written, copies) for change in changes]
 
 
+def by_products(change: Change, sites: list[Site], copies: int = 1) -> Explained | None:
+    """What the products in a change's row say by themselves, without running the layer; None if they add to nothing.
+
+    With one down projection members and shares are those of `explain`; how much of the change it wrote is not known.
+    """
+    parts = [_raw(n, site, change.at // copies, change.channel) for n, site in enumerate(sites)]
+    products, names = torch.cat([p for p, _ in parts]), [n for _, names in parts for n in names]
+    whole = float(products.sum())
+    return _spread(change, products, names, whole) if whole else None
+
+
 @dataclass(frozen=True)
 class _Written:
     """What reached a channel (N,) through a projection: by its weights, and by its bias."""
@@ -98,10 +109,16 @@ def _explain(change: Change, sites: list[Site], written: dict[tuple[int, int], _
 
 def _products(number: int, site: Site, token: int, row: int, through: float) -> tuple[Tensor, list[Named]]:
     """All products of a site at a token and row, in residual units, and what is needed to name them."""
+    raw, names = _raw(number, site, token, row)
+    whole = float(raw.sum())
+    return raw * (through / whole if whole else 0.0), names
+
+
+def _raw(number: int, site: Site, token: int, row: int) -> tuple[Tensor, list[Named]]:
+    """The same in the units of the projection's own output."""
     reached = site.reached(token, row)
     raw = torch.cat([r.products for r in reached]) if reached else torch.zeros(0, dtype=torch.float64)
-    whole = float(raw.sum())
-    return raw * (through / whole if whole else 0.0), [Named(number, r.expert, r.x, r.y) for r in reached]
+    return raw, [Named(number, r.expert, r.x, r.y) for r in reached]
 
 
 def _spread(change: Change, products: Tensor, names: list[Named], write: float) -> Explained:

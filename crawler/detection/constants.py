@@ -17,6 +17,14 @@ REMOVE: Final = 0.7
 """A remover leaves at most this part."""
 TOKENS: Final = 4
 """Tokens looked at per channel and role in a layer: those where most was written."""
+TEXT_KAPPA: Final = 10.0
+"""KAPPA at a token of a text. So many more tokens are looked at there that channels of heavy-tailed noise are massive
+at some of them by chance: at 10 about 20 to 40 times more rarely than at 1 (Student-t(3), LOG.md)."""
+TEXT_CHANNELS: Final = 4
+"""Channels explained in a layer and a window of a text at most, where the most was written: each takes a run of the
+layer on the window."""
+STARTLESS: Final = 128
+"""Tokens of the one window without `<s>` on which effects are measured of what is found only where `<s>` is absent."""
 PERSIST: Final = 0.5
 """A find is persistent if its channel stays massive in this part of the later layers (the last excepted)."""
 COVER: Final = 0.8

@@ -18,30 +18,30 @@ TINY = 1e-30
 """Squares below it may have lost digits in float32."""
 
 
-def massive(residual: Tensor) -> Tensor:
+def massive(residual: Tensor, least: float = c.KAPPA) -> Tensor:
     """Mask (N, D) of the massive channels of a residual (N, D): the largest n <= MASSIVE_MAX strongest channels
-    whose weakest has at least KAPPA times the energy of all weaker ones together."""
+    whose weakest has at least `least` times the energy of all weaker ones together."""
     mask = torch.zeros_like(residual, dtype=torch.bool)
-    rows = _suspects(residual)
+    rows = _suspects(residual, least)
     if len(rows):
-        mask[rows] = _massive(residual[rows])
+        mask[rows] = _massive(residual[rows], least)
     return mask
 
 
-def _suspects(residual: Tensor) -> Tensor:
+def _suspects(residual: Tensor, least: float) -> Tensor:
     """Rows that may hold a massive channel; all others cannot. Their strongest channel has too little of the energy:
-    n admitted channels have at most n times its energy, and the rest at most 1 / KAPPA of the weakest of them."""
+    n admitted channels have at most n times its energy, and the rest at most 1 / least of the weakest of them."""
     energy = residual.float().square()
     top, whole = energy.amax(-1), energy.sum(-1)
-    share = (c.MASSIVE_MAX + 1 / c.KAPPA) * SLACK
+    share = (c.MASSIVE_MAX + 1 / least) * SLACK
     return ((top * share >= whole) | ~whole.isfinite() | (top < TINY)).nonzero().flatten()
 
 
-def _massive(residual: Tensor) -> Tensor:
+def _massive(residual: Tensor, least: float) -> Tensor:
     energy = residual.double().square()
     top, channels = energy.topk(min(c.MASSIVE_MAX, energy.shape[-1] - 1), dim=-1)
     rest = energy.sum(-1, keepdim=True) - top.cumsum(-1)
-    holds = (top >= c.KAPPA * rest.clamp_min(0)) & (top > 0)
+    holds = (top >= least * rest.clamp_min(0)) & (top > 0)
     last = (holds * torch.arange(1, top.shape[-1] + 1, device=top.device)).amax(-1, keepdim=True)
     admitted = torch.arange(1, top.shape[-1] + 1, device=top.device) <= last
     mask = torch.zeros_like(energy, dtype=torch.bool)
@@ -66,10 +66,10 @@ class Change:
     after: float
 
 
-def changes(before: Tensor, after: Tensor) -> list[Change]:
+def changes(before: Tensor, after: Tensor, least: float = c.KAPPA) -> list[Change]:
     """The events of a layer, from the residuals (N, D) before and after it; a few tokens per channel and role."""
     before, after = before.float(), after.float()
-    stood, stands = massive(before), massive(after)
+    stood, stands = massive(before, least), massive(after, least)
     channels = (stood | stands).any(0).nonzero().flatten()
     if not len(channels):
         return []

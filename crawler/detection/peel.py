@@ -31,6 +31,12 @@ class Stream:
     residual: Tensor
     finds: dict[Place, Find] = field(default_factory=dict)
 
+    def wants(self, place: Place, role: Role) -> bool:
+        """Whether a find in this role says more than is known: changes come strongest first; what a scalar makes
+        counts before what it removes."""
+        old = self.finds.get(place)
+        return old is None or (old.role not in PEELED and role in PEELED)
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -41,6 +47,8 @@ class Seen:
     explained: Explained
     residual: Tensor
     """The residual vector (D,) in which the channel stood out."""
+    text: int | None = None
+    """Number of the text in which it was seen; None: the watched prompts."""
 
 
 @dataclass
@@ -53,6 +61,12 @@ class LayerSeen:
     activation_out: float | None
     residual: float
     massive: frozenset[int]
+    massive_in_texts: frozenset[int] = frozenset()
+    """The same in the texts for effects, where they are watched."""
+
+    def stands(self, channel: int, text: int | None) -> bool:
+        """Whether a channel is massive behind the layer, in the texts or (None) in the prompts."""
+        return channel in (self.massive if text is None else self.massive_in_texts)
 
 
 class Peeler:
@@ -71,6 +85,12 @@ class Peeler:
         """By layer and down projection of that layer."""
         self.gains: dict[tuple[int, int], Gain] = {}
         """By layer and channel: the gain of the norm behind, where there is one."""
+        self.select: Callable[[list[Change], list[Site]], list[Change]] | None = None
+        """Which changes of a layer are worth explaining; all of them without it."""
+        self.in_texts: set[Place] = set()
+        """Scalars that explain changes in the texts, where those are watched."""
+        self.kappa = c.KAPPA
+        """What makes a channel massive."""
 
     @property
     def finds(self) -> dict[Place, Find]:
@@ -86,13 +106,16 @@ class Peeler:
         """Whether the last stream found nothing more to peel."""
         return not any(f.role in PEELED for f in self.streams[-1].finds.values())
 
-    def step(self, number: int, layer: nn.Module, sites: list[Site]) -> list[Find]:
-        """Take every stream through the resident layer; return the new finds."""
+    def step(
+        self, number: int, layer: nn.Module, sites: list[Site], also: Callable[[], None] | None = None
+    ) -> list[Find]:
+        """Take every stream through the resident layer; return the new finds. `also` is called once the unmodified
+        stream is through: what it adds to that stream's finds, all later ones run without."""
         known = set(self.finds)
         self.post_norm |= any(s.projection.post_norm for s in sites)
         at = 0
         while at < len(self.streams):
-            self._one(self.streams[at], number, layer, sites)
+            self._one(self.streams[at], number, layer, sites, also if at == 0 else None)
             at += 1
         for site in sites:
             site.forget()
@@ -101,18 +124,22 @@ class Peeler:
     def _earlier(self, stream: Stream) -> set[Place]:
         return {p for s in self.streams[: stream.number] for p, f in s.finds.items() if f.role in PEELED}
 
-    def _one(self, stream: Stream, number: int, layer: nn.Module, sites: list[Site]) -> None:
+    def _one(
+        self, stream: Stream, number: int, layer: nn.Module, sites: list[Site], also: Callable[[], None] | None
+    ) -> None:
         before = stream.residual
         here = [p for p in self._earlier(stream) if p.layer == number]
         with removed(sites, here):
             stream.residual = self._watch(stream, number, layer, sites)
+        if also is not None:
+            also()
         new = any(f.role in PEELED and p.layer == number for p, f in stream.finds.items())
         if new and stream is self.streams[-1] and stream.number < self._last_round:
             self.streams.append(Stream(stream.number + 1, before))
 
     @property
     def _last_round(self) -> int:
-        return 1 if self.post_norm else self.rounds
+        return min(1, self.rounds) if self.post_norm else self.rounds
 
     def _watch(self, stream: Stream, number: int, layer: nn.Module, sites: list[Site]) -> Tensor:
         before = stream.residual
@@ -123,7 +150,8 @@ class Peeler:
             self.layers.append(_profile(number, sites, self._flat(after)))
         for at, site in enumerate(sites):
             self.experts_seen.setdefault((number, at), set()).update(e for e in site.experts() if e is not None)
-        found = changes(self._flat(before), self._flat(after)) if sites else []
+        found = changes(self._flat(before), self._flat(after), self.kappa) if sites else []
+        found = self.select(found, sites) if self.select is not None else found
         if found:
             self._explain(stream, number, layer, sites, found, after)
         return after
@@ -135,7 +163,8 @@ class Peeler:
     @property
     def copies(self) -> int:
         """How many residuals a token has."""
-        return self.batch.first.shape[2] if self.batch.first.dim() == 4 else 1
+        residual = self.streams[0].residual
+        return residual.shape[2] if residual.dim() == 4 else 1
 
     def _explain(
         self, stream: Stream, number: int, layer: nn.Module, sites: list[Site], found: list[Change], after: Tensor
@@ -164,9 +193,8 @@ class Peeler:
     def _find(self, stream: Stream, number: int, sites: list[Site], explained: Explained, product: Product) -> None:
         place = Place(number, product.site, product.expert, product.row, product.col)
         self._refuse_twin(place)
-        old = stream.finds.get(place)
-        if old is not None and (old.role in PEELED or explained.change.role not in PEELED):
-            return  # changes come strongest first; what a scalar makes counts before what it removes
+        if not stream.wants(place, explained.change.role):
+            return
         weight = sites[place.site].matrix(place.expert)
         stream.finds[place] = Find(
             place=place,

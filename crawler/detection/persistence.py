@@ -10,5 +10,5 @@ from .weights import Find
 def is_transient(find: Find, layers: Sequence[LayerSeen]) -> bool:
     """Whether a peeled find's channel does not stay massive in the later layers (the last excepted)."""
     later = layers[find.place.layer + 1 : -1]
-    stays = sum(find.place.row in layer.massive for layer in later)
+    stays = sum(layer.stands(find.place.row, find.text) for layer in later)
     return find.role in PEELED and bool(later) and stays < c.PERSIST * len(later)

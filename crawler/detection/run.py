@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -40,6 +41,8 @@ from .options import Progress as Progress
 from .peel import Peeler
 from .proof import Proof, proof_ids
 from .resident import Weights
+from .startless import only_startless
+from .texts import watch_texts
 from .weights import Place
 
 Capture = Callable[[PreTrainedModel, nn.ModuleList, Tensor], Batch]
@@ -62,6 +65,8 @@ class Findings:
     """By layer; their weights are gone after the pass."""
     values: dict[Place, float] = field(default_factory=dict)
     measured: Measured = field(default_factory=Measured)
+    startless: "Findings | None" = None
+    """The same with effects on a window without `<s>`, where the tokenizer puts it there."""
     seconds: float = 0.0
     dtype: torch.dtype = torch.float32
     """Of the arithmetic."""
@@ -88,7 +93,7 @@ def run(checkpoint: Checkpoint, options: Options, progress: Progress | None = No
     return findings
 
 
-def _silent(_what: str, _done: int, _of: int) -> None:
+def _silent(*_: object) -> None:
     pass
 
 
@@ -98,18 +103,37 @@ def _prepare(skeleton: Skeleton, weights: Weights, tokens: Tokens, options: Opti
     prompts, watched = _watched(skeleton, tokens, options, longest)
     corpora = corpora_of(options)
     windows = [tokens.windows(corpus, options.windows, min(options.window, longest)) for corpus in corpora]
-    _check_vocabulary(skeleton, [watched, *windows], weights.checkpoint.place)
+    without = _startless(tokens, corpora, min(options.window, longest))
+    _check_vocabulary(skeleton, [watched, *windows, *without], weights.checkpoint.place)
     short = proof_ids(watched, skeleton.model.config.get_text_config().vocab_size, longest)
-    with weights.outside(torch.cat([ids.flatten() for ids in (watched, short, *windows)])):
+    with weights.outside(torch.cat([ids.flatten() for ids in (watched, short, *windows, *without)])):
         proof, batch = _capture(skeleton, short, options), _capture(skeleton, watched, options)
         texts = [(t, _windows(skeleton, w, options)) for t, w in zip(corpora, windows, strict=True)]
         ablator = _ablator(skeleton, [b for _, b in texts], options) if options.effects else None
+        bare = [(t, _capture(skeleton, w, options)) for t, w in zip(corpora, without, strict=False)]
     kind = LoopedPeeler if skeleton.looped else Peeler
     peeler = kind(batch, batch.first, watched=1 if options.depth == SCREEN else None)
-    if not skeleton.looped:
-        for _, text in texts:
-            text.forget()
-    return Findings(skeleton, tokens, prompts, texts, peeler, ablator, proof, dtype=weights.dtype)
+    findings = Findings(skeleton, tokens, prompts, texts, peeler, ablator, proof, dtype=weights.dtype)
+    if skeleton.looped:
+        return findings
+    for _, text in texts:
+        text.forget()
+    return _with_startless(findings, bare, options)
+
+
+def _startless(tokens: Tokens, corpora: list[Corpus], window: int) -> list[Tensor]:
+    """A window (1, T) of the first text without `<s>`, where the tokenizer puts it there."""
+    length = min(c.STARTLESS, window - 1)
+    if tokens.bos is None or length < 2:
+        return []
+    return [replace(tokens, bos=None).windows(t, 1, length) for t in corpora[:1]]
+
+
+def _with_startless(findings: Findings, texts: list[tuple[Corpus, Batch]], options: Options) -> Findings:
+    if texts:
+        tokens, ablator = replace(findings.tokens, bos=None), Ablator([b for _, b in texts], factors=options.factors)
+        findings.startless = replace(findings, tokens=tokens, corpora=texts, ablator=ablator, measured=Measured())
+    return findings
 
 
 def corpora_of(options: Options) -> list[Corpus]:
@@ -190,12 +214,14 @@ def _layers(findings: Findings, weights: Weights, options: Options, progress: Pr
         with weights.layer(number, following) as layer:
             sites = findings.sites[number] = proof.sites(number, layer)
             _refuse_shared(findings, number, sites, weights.checkpoint.place)
-            new = findings.peeler.step(number, layer, sites)
+            new = findings.peeler.step(number, layer, sites, _texts(findings, number, layer))
             for find in new:
                 place = find.place
                 findings.values[place] = float(sites[place.site].matrix(place.expert)[place.row, place.col])
             if findings.ablator is not None:
                 findings.ablator.step(number, layer, sites, new)
+            if (bare := findings.startless) is not None and bare.ablator is not None:
+                bare.ablator.step(number, layer, sites, only_startless(findings.peeler, number, new))
         _check_finite(findings, number, weights.checkpoint.place)
         trim()
     if not any(findings.sites.values()):
@@ -214,6 +240,13 @@ def _refuse_shared(findings: Findings, number: int, sites: list[Site], place: st
         raise unsupported(
             f"{place}: {shared} of layer {number} is a down projection that other layers share: not covered"
         )
+
+
+def _texts(findings: Findings, number: int, layer: nn.Module) -> Callable[[], None] | None:
+    """The watching of the texts in a layer, where there are any."""
+    if findings.ablator is None:
+        return None
+    return partial(watch_texts, number, layer, findings.sites[number], findings.ablator, findings.peeler)
 
 
 def _following(peeler: Peeler, options: Options, number: int, count: int) -> int | None:
@@ -247,5 +280,9 @@ def _measure(findings: Findings, weights: Weights, progress: Progress) -> None:
         progress("effects", number, len(findings.corpora))
 
     model, layers = findings.skeleton.model, findings.skeleton.layers
-    with weights.outside(torch.cat([batch.ids.flatten() for batch in ablator.batches])):
+    bare = findings.startless
+    batches = [*ablator.batches, *(bare.ablator.batches if bare is not None and bare.ablator is not None else [])]
+    with weights.outside(torch.cat([batch.ids.flatten() for batch in batches])):
         findings.measured = measure_streams(model, layers, ablator, findings.peeler.layers, stopwords, done)
+        if bare is not None and bare.ablator is not None and bare.ablator.trials:
+            bare.measured = measure_streams(model, layers, bare.ablator, bare.peeler.layers, stopwords, _silent)

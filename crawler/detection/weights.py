@@ -32,12 +32,14 @@ class Find:
     role: Role
     round: int
     token: int
-    """Flat position in the watched (B, T)."""
+    """Flat position in the (B, T) where it was seen."""
     activation_in: float
     activation_out: float
     share: float
     coherence: float
     rank: int
+    text: int | None = None
+    """Number of the text in whose (B, T) the token stands; None: the watched prompts."""
 
 
 @contextmanager

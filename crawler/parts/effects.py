@@ -17,6 +17,8 @@ from ..detection.treatments import ZERO, Treatment, Trial
 from ..detection.weights import Place
 from .weights import locate
 
+STARTLESS = ":without <s>"
+"""What the id of an effect says where the text lacks the `<s>` that the tokenizer would put in front."""
 MATCHED = "largest |W| of the same matrix outside the finds, each removed alone"
 OUTLIERS = (
     "largest |W| outside the finds, removed together: an equal share of each layer from the first find on, over all "
@@ -33,12 +35,15 @@ def ids_of(places: Iterable[Place]) -> tuple[str, ...]:
     return tuple(p.id for p in sorted(places, key=lambda p: (p.layer, p.expert or 0, p.row, p.col)))
 
 
-def effects_of(findings: Findings, scan_id: str, groups: dict[str, PlaceSet]) -> Iterable[Effect]:
+def effects_of(findings: Findings, scan_id: str, groups: dict[str, PlaceSet], condition: str = "") -> Iterable[Effect]:
+    """Every effect; `condition` is added to what its id says of the text."""
     named = {s: n for n, s in groups.items()}
     for trial, figures in findings.measured.trials.items():
         name = named.get(trial.members) or "+".join(ids_of(trial.members))
         for number, figure in enumerate(figures):
-            yield _effect(findings, scan_id, name + _suffix(trial.treatment), trial, number, figure)
+            text = findings.corpora[number][0].name + condition
+            name_of_it = f"{scan_id[:12]}:{name}{_suffix(trial.treatment)}:{text}"
+            yield _effect(findings, scan_id, name_of_it, trial, number, figure)
 
 
 def _suffix(treatment: Treatment) -> str:
@@ -54,7 +59,7 @@ def _effect(findings: Findings, scan_id: str, name: str, trial: Trial, number: i
     control = _control(findings, trial.members, number)
     windows, window = batch.ids.shape
     return Effect(
-        id=f"{scan_id[:12]}:{name}:{corpus.name}",
+        id=name,
         scan=scan_id,
         weights=ids_of(trial.members),
         intervention=trial.treatment.kind,

@@ -90,7 +90,7 @@ def fits_float16(profile: Iterable[LayerProfile]) -> bool:
 
 
 def experts_of(findings: Findings) -> dict[str, Any]:
-    """How many experts there are, and which the prompts reached."""
+    """How many experts there are, and which the watched tokens reached."""
     layers, covered = [], 0
     for number, sites in findings.sites.items():
         for at, count in enumerate(s.projection.experts for s in sites):
@@ -135,12 +135,13 @@ def outcome_of(finds: list[Find], effects: tuple[Effect, ...], options: Options,
 
 
 def events_of(findings: Findings) -> Iterable[Event]:
-    strongest = sorted(findings.peeler.seen, key=lambda s: -_height(s.explained.change))
+    strongest = sorted(findings.peeler.seen, key=lambda s: (s.text is not None, -_height(s.explained.change)))
     kept: dict[tuple[int, int, int, Role], Seen] = {}
     for seen in strongest:
         change = seen.explained.change
         kept.setdefault((seen.layer, seen.stream, change.channel, change.role), seen)
-    for seen in sorted(list(kept.values())[:MAX_EVENTS], key=lambda s: (s.layer, s.stream, s.explained.change.channel)):
+    highest = sorted(kept.values(), key=lambda s: -_height(s.explained.change))[:MAX_EVENTS]
+    for seen in sorted(highest, key=lambda s: (s.layer, s.stream, s.explained.change.channel)):
         yield _event(findings, seen)
 
 
@@ -158,7 +159,7 @@ def _event(findings: Findings, seen: Seen) -> Event:
         channel=change.channel,
         stream=seen.stream,
         role=change.role,
-        token=token_of(findings, change.at // findings.peeler.copies),
+        token=token_of(findings, change.at // findings.peeler.copies, seen.text),
         before=change.before,
         after=change.after,
         kappa=kappa(seen.residual, change.channel),
@@ -167,6 +168,6 @@ def _event(findings: Findings, seen: Seen) -> Event:
         spread=found.spread,
         n_eff=found.n_eff,
         coherence=found.coherence,
-        persistent=sum(change.channel in x.massive for x in later) >= c.PERSIST * len(later) if later else None,
+        persistent=sum(x.stands(change.channel, seen.text) for x in later) >= c.PERSIST * len(later) if later else None,
         weights=tuple(Place(seen.layer, m.site, m.expert, m.row, m.col).id for m in found.members),
     )

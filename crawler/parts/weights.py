@@ -53,7 +53,7 @@ def weight_of(
         coherence=find.coherence,
         rank=find.rank,
         round=find.round,
-        token=token_of(findings, find.token),
+        token=token_of(findings, find.token, find.text),
         scan=scan_id,
     )
 
@@ -97,9 +97,11 @@ def _role(findings: Findings, find: Find) -> Role:
     return Role.TRANSIENT if is_transient(find, findings.peeler.layers) else find.role
 
 
-def token_of(findings: Findings, flat: int) -> Token:
-    ids = findings.peeler.batch.ids
+def token_of(findings: Findings, flat: int, text: int | None) -> Token:
+    """A token of a text, or (None) of the watched prompts."""
+    corpus, batch = (None, findings.peeler.batch) if text is None else findings.corpora[text]
+    ids = batch.ids
     position = flat % ids.shape[1]
     token = int(ids.flatten()[flat])
-    text, kind = findings.tokens.kind(position, token)
-    return Token(position=position, id=token, text=text, kind=kind)
+    spelt, kind = findings.tokens.kind(position, token)
+    return Token(position=position, id=token, text=spelt, kind=kind, corpus=None if corpus is None else corpus.name)

@@ -5,7 +5,7 @@ from ...schema.weight import Group
 from ..checkpoint.base import Checkpoint
 from ..detection.ablate import groups_of, settled
 from ..detection.run import Findings, Options
-from .effects import effects_of, group_kind, ids_of
+from .effects import STARTLESS, effects_of, group_kind, ids_of
 from .result import Result, cost_of, digest, libraries, now
 from .scan import events_of, experts_of, fits_float16, gains_of, model_of, outcome_of, profile_of, settings_of
 from .weights import weight_of
@@ -27,6 +27,8 @@ def assemble(checkpoint: Checkpoint, findings: Findings, options: Options) -> Re
     finds = list(findings.peeler.finds.values())
     groups = groups_of(finds) | settled(finds, findings.peeler.layers)
     effects = tuple(effects_of(findings, scan_id, groups))
+    if findings.startless is not None:
+        effects += tuple(effects_of(findings.startless, scan_id, groups, STARTLESS))
     weights = tuple(weight_of(checkpoint, findings, f, groups, scan_id) for f in finds)
     scan = Scan(
         id=scan_id,
