@@ -14,12 +14,16 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..products.narrow import held
+from ..products.split import MM
+
 _aten = torch.ops.aten
 OPERANDS = {
     _aten.mm.default: (0, 1),
     _aten.addmm.default: (1, 2),
     _aten.bmm.default: (0, 1),
     _aten.baddbmm.default: (1, 2),
+    MM: (0, 1),
 }
 """Matrix products by operation -> which arguments are its factors."""
 
@@ -40,7 +44,7 @@ class Layout:
 
     def at(self, parameter: Tensor, start: int) -> Tensor:
         """The matrix of this shape that begins at another element, for instance another expert's."""
-        data = parameter.data
+        data = held(parameter)
         strides = (self.row_stride, self.col_stride)
         return data.as_strided((self.rows, self.cols), strides, data.storage_offset() + start)
 
@@ -68,7 +72,8 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.seen: list[Multiplication] = []
         self._by_storage: dict[int, list[tuple[str, Tensor]]] = {}
         for name, parameter in parameters:
-            self._by_storage.setdefault(parameter.untyped_storage().data_ptr(), []).append((name, parameter))
+            data = held(parameter)
+            self._by_storage.setdefault(data.untyped_storage().data_ptr(), []).append((name, data))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation, and look at it if it is a matrix product."""
