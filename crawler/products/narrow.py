@@ -16,7 +16,7 @@ from torch.nn import functional
 from .split import MM
 
 _PROPERTIES = ("shape", "device", "requires_grad", "grad_fn", "is_meta", "is_leaf", "ndim")
-_METHODS = {Tensor.size, Tensor.dim, Tensor.numel, Tensor.is_floating_point, Tensor.__hash__}
+_METHODS = {Tensor.size, Tensor.dim, Tensor.numel, Tensor.is_floating_point, Tensor.__hash__, Tensor.requires_grad_}
 LOOKS = _METHODS | {getattr(Tensor, name).__get__ for name in _PROPERTIES}
 """What may be asked without reading a number."""
 DTYPE = Tensor.dtype.__get__  # type: ignore[attr-defined]
