@@ -58,6 +58,12 @@ class Multiplication:
     x: Tensor
     y: Tensor
 
+    def part(self, at: int, count: int) -> "Multiplication":
+        """One of `count` equal parts of the rows."""
+        rows = len(self.x) // count
+        here = slice(at * rows, (at + 1) * rows)
+        return Multiplication(self.parameter, self.layout, self.x[here], self.y[here])
+
     def light(self) -> "Multiplication":
         """The same without its figures."""
         return Multiplication(self.parameter, self.layout, self.x[:0].clone(), self.y[:0].clone())

@@ -129,9 +129,10 @@ def _prepare(skeleton: Skeleton, weights: Weights, tokens: Tokens, options: Opti
     short = proof_ids(watched, skeleton.model.config.get_text_config().vocab_size, longest)
     with weights.outside(torch.cat([ids.flatten() for ids in (watched, short, *windows)])):
         batch, proof = _capture(skeleton, watched, options), _capture(skeleton, short, options)
+        pair = None if options.depth == SCREEN else _capture(skeleton, watched.repeat(2, 1), options)
         texts = [(t, _windows(skeleton, w, options)) for t, w in zip(corpora, windows, strict=True)]
         ablator = _ablator(skeleton, [b for _, b in texts], options) if options.effects else None
-    peeler = Peeler(batch, batch.first, watched=1 if options.depth == SCREEN else None)
+    peeler = Peeler(batch, batch.first, watched=1 if options.depth == SCREEN else None, pair=pair)
     return Findings(skeleton, tokens, prompts, texts, peeler, ablator, proof, dtype=weights.dtype)
 
 
