@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from ..products.narrow import held
 from ..refusal import unsupported
 from .families import ASIDE, DOWN_NAMES, MIXERS
 from .sites import Projection, Site, scaled
@@ -110,7 +111,7 @@ class _Layer:
     def _is_local(self, name: str, before: list[str]) -> bool:
         """Whether an input depends on its own token alone once the other blocks that feed it are silenced."""
         block = name.partition(".")[0]
-        others = [self.layer.get_parameter(n).data for n in before if n.partition(".")[0] != block]
+        others = [held(self.layer.get_parameter(n)) for n in before if n.partition(".")[0] != block]
         disturbed = self.residual.clone()
         disturbed[:, 0] = -disturbed[:, 0]
         with ExitStack() as stack:

@@ -162,6 +162,11 @@ class Site:
         self._seen = [m.light() for m in mine] if self._is_fused else mine
         self._call, self._tokens, self._routes = call, tokens, {}
 
+    def parts(self, count: int) -> list[list[Multiplication]]:
+        """What a dense projection was seen to multiply, if as many streams went through the layer together; to `keep`
+        for each."""
+        return [[m.part(at, count) for m in self._seen] for at in range(count)]
+
     @contextmanager
     def clear_row(self, row: int) -> Iterator[None]:
         """Let the projection write nothing but its bias to channel `row` for a while."""

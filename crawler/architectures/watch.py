@@ -14,12 +14,16 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..products.narrow import held
+from ..products.split import MM
+
 _aten = torch.ops.aten
 OPERANDS = {
     _aten.mm.default: (0, 1),
     _aten.addmm.default: (1, 2),
     _aten.bmm.default: (0, 1),
     _aten.baddbmm.default: (1, 2),
+    MM: (0, 1),
 }
 """Matrix products by operation -> which arguments are its factors."""
 
@@ -40,7 +44,7 @@ class Layout:
 
     def at(self, parameter: Tensor, start: int) -> Tensor:
         """The matrix of this shape that begins at another element, for instance another expert's."""
-        data = parameter.data
+        data = held(parameter)
         strides = (self.row_stride, self.col_stride)
         return data.as_strided((self.rows, self.cols), strides, data.storage_offset() + start)
 
@@ -54,6 +58,12 @@ class Multiplication:
     x: Tensor
     y: Tensor
 
+    def part(self, at: int, count: int) -> "Multiplication":
+        """One of `count` equal parts of the rows."""
+        rows = len(self.x) // count
+        here = slice(at * rows, (at + 1) * rows)
+        return Multiplication(self.parameter, self.layout, self.x[here], self.y[here])
+
     def light(self) -> "Multiplication":
         """The same without its figures."""
         return Multiplication(self.parameter, self.layout, self.x[:0].clone(), self.y[:0].clone())
@@ -62,19 +72,20 @@ class Multiplication:
 class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While active, keeps the multiplications by the given parameters, `width` wide on the output side.
 
-    `held`: what was seen of some parameters before; they give again what they gave then, whatever they are given.
+    `frozen`: what was seen of some parameters before; they give again what they gave then, whatever they are given.
     """
 
     def __init__(
-        self, parameters: Iterable[tuple[str, Tensor]], width: int, held: Iterable[Multiplication] = ()
+        self, parameters: Iterable[tuple[str, Tensor]], width: int, frozen: Iterable[Multiplication] = ()
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.width = width
-        self._held = list(held)
+        self._frozen = list(frozen)
         self.seen: list[Multiplication] = []
         self._by_storage: dict[int, list[tuple[str, Tensor]]] = {}
         for name, parameter in parameters:
-            self._by_storage.setdefault(parameter.untyped_storage().data_ptr(), []).append((name, parameter))
+            data = held(parameter)
+            self._by_storage.setdefault(data.untyped_storage().data_ptr(), []).append((name, data))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation, and look at it if it is a matrix product."""
@@ -94,9 +105,9 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _hold(self, name: str, out: Tensor) -> None:
         """Write over what a held parameter gives, where it gives as much as before."""
-        first = next((m for m in self._held if m.parameter == name), None)
+        first = next((m for m in self._frozen if m.parameter == name), None)
         if first is not None and first.y.numel() == out.numel():
-            self._held.remove(first)
+            self._frozen.remove(first)
             out.copy_(first.y.view(out.shape))
 
     def _name(self, operand: Tensor) -> str | None:

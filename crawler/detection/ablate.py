@@ -7,11 +7,13 @@ its set and rerunning. Controls fork likewise. What a treatment is stands in `tr
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 
 from ..architectures.sites import Site
 from . import constants as c
 from .lockstep import Batch, carry
+from .memory import ROWS
 from .outliers import Outliers, without
 from .peel import PEELED, LayerSeen
 from .persistence import is_transient
@@ -178,10 +180,17 @@ class Ablator:
     def _largest(self, number: int, site: Site, at: int, expert: int | None, found: set[Place]) -> list[Place]:
         weight = site.matrix(expert)
         wanted = self.controls + len(found)
-        sizes, cols = weight.abs().topk(min(wanted, weight.shape[1]), dim=1)  # by row: sorting it all takes memory
+        sizes, cols = _largest_by_row(weight, min(wanted, weight.shape[1]))  # sorting it all takes memory
         order = sizes.flatten().topk(min(wanted, sizes.numel())).indices.tolist()
         places = [Place(number, at, expert, i // cols.shape[1], int(cols.flatten()[i])) for i in order]
         return [p for p in places if p not in found][: self.controls]
+
+
+def _largest_by_row(weight: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` largest |W| of each row, and their columns. In float32 whatever the weight is held in: which of equal
+    numbers come first is not said."""
+    found = [part.abs().float().topk(count, dim=1) for part in torch.split(weight, ROWS)]
+    return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
 
 
 def _through(number: int, layer: nn.Module, batches: list[Batch], residuals: Residuals) -> None:

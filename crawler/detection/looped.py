@@ -93,7 +93,7 @@ class LoopedPeeler(Peeler):
     def _pass(self, stream: Stream, skeleton: Skeleton, sites: Sites) -> None:
         def visit(_: int, number: int, residual: Tensor) -> Tensor:
             stream.residual = residual
-            after = self._watch(stream, number, skeleton.layers[number], sites[number])
+            after = self._watch(stream, number, skeleton.layers[number], sites[number], None)
             for site in sites[number]:
                 site.forget()
             return after

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..products.narrow import held
 from . import constants as c
 
 BLOCK = 1 << 18
@@ -77,7 +78,7 @@ def largest(layer: nn.Module, count: int) -> Chosen:
 @contextmanager
 def without(layer: nn.Module, chosen: Chosen) -> Iterator[None]:
     """The resident layer with these weights zeroed; afterwards it holds exactly the bits it held."""
-    flat = {name: layer.get_parameter(name).data.view(-1) for name in chosen}
+    flat = {name: held(layer.get_parameter(name)).view(-1) for name in chosen}
     kept = {name: flat[name][at] for name, at in chosen.items()}
     for name, at in chosen.items():
         flat[name][at] = 0.0
@@ -89,7 +90,7 @@ def without(layer: nn.Module, chosen: Chosen) -> Iterator[None]:
 
 
 def _matrices(layer: nn.Module) -> list[tuple[str, Tensor]]:
-    return [(n, p.data) for n, p in layer.named_parameters() if p.dim() >= 2]
+    return [(n, held(p)) for n, p in layer.named_parameters() if p.dim() >= 2]
 
 
 def _by_name(matrices: list[tuple[str, Tensor]], taken: Tensor) -> Chosen:
@@ -113,7 +114,7 @@ class _Best:
 
     def look(self, values: Tensor, start: int) -> None:
         """Take what counts of a block whose first value stands at `start`."""
-        sizes = values.abs()
+        sizes = values.abs().float()
         if not self.count or not bool(sizes.amax() > self.least):
             return
         at = (sizes > self.least).nonzero().flatten()

@@ -7,11 +7,13 @@ pass equals removing and rerunning (DETECTION.md section 6). A stream forks wher
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 
 from ...schema.types import Role
 from ..architectures.gains import Gain, gain_behind
 from ..architectures.sites import Site, watching
+from ..architectures.watch import Multiplication
 from ..refusal import unsupported
 from . import constants as c
 from .attribution import Explained, Product, explain
@@ -69,12 +71,29 @@ class LayerSeen:
         return channel in (self.massive if text is None else self.massive_in_texts)
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A stream's residual behind a layer from which nothing is removed, and what each site was seen to multiply."""
+
+    after: Tensor
+    seen: list[list[Multiplication]]
+
+
 class Peeler:
     """Carries the streams of one batch through the layers, one resident layer at a time."""
 
-    def __init__(self, batch: Batch, residual: Tensor, rounds: int = c.ROUNDS, watched: int | None = None) -> None:
-        """`watched`: how many tokens, from the first on, are looked at; all of them without it."""
+    def __init__(
+        self,
+        batch: Batch,
+        residual: Tensor,
+        rounds: int = c.ROUNDS,
+        watched: int | None = None,
+        pair: Batch | None = None,
+    ) -> None:
+        """`watched`: how many tokens, from the first on, are looked at; all of them without it. `pair`: the same
+        sequences twice; with it streams go through a layer two at a time."""
         self.batch = batch
+        self.pair = pair
         self.watched = watched
         self.rounds = rounds
         self.streams = [Stream(0, residual)]
@@ -113,24 +132,50 @@ class Peeler:
         stream is through: what it adds to that stream's finds, all later ones run without."""
         known = set(self.finds)
         self.post_norm |= any(s.projection.post_norm for s in sites)
+        ready = self._in_pairs(number, layer, sites)
         at = 0
         while at < len(self.streams):
-            self._one(self.streams[at], number, layer, sites, also if at == 0 else None)
+            self._one(self.streams[at], number, layer, sites, ready.get(at), also if at == 0 else None)
             at += 1
         for site in sites:
             site.forget()
         return [f for p, f in self.finds.items() if p not in known]
 
+    def _in_pairs(self, number: int, layer: nn.Module, sites: list[Site]) -> dict[int, Ready]:
+        """Streams by number, two at a time: a product of twice as many tokens costs less than two. Whether something
+        is to be removed for a stream is known only when the earlier ones were looked at; it then runs anew."""
+        pair = self.pair
+        if pair is None or pair.passing.needed or pair.passing.mappings or any(s.projection.experts for s in sites):
+            return {}
+        ready: dict[int, Ready] = {}
+        for two in zip(self.streams[::2], self.streams[1::2], strict=False):
+            after = self._run(number, layer, sites, pair, torch.cat([s.residual for s in two])).chunk(2)
+            seen = [site.parts(2) for site in sites]
+            ready |= {s.number: Ready(after[at], [parts[at] for parts in seen]) for at, s in enumerate(two)}
+        return ready
+
+    def _run(self, number: int, layer: nn.Module, sites: list[Site], batch: Batch, residual: Tensor) -> Tensor:
+        """The residual behind the layer; the sites watch."""
+        sequences, length = residual.shape[:2]
+        with watching(sites, (sequences, length)):
+            return advance(layer, number, batch, residual)
+
     def _earlier(self, stream: Stream) -> set[Place]:
         return {p for s in self.streams[: stream.number] for p, f in s.finds.items() if f.role in PEELED}
 
     def _one(
-        self, stream: Stream, number: int, layer: nn.Module, sites: list[Site], also: Callable[[], None] | None
+        self,
+        stream: Stream,
+        number: int,
+        layer: nn.Module,
+        sites: list[Site],
+        ready: Ready | None,
+        also: Callable[[], None] | None,
     ) -> None:
         before = stream.residual
         here = [p for p in self._earlier(stream) if p.layer == number]
         with removed(sites, here):
-            stream.residual = self._watch(stream, number, layer, sites)
+            stream.residual = self._watch(stream, number, layer, sites, None if here else ready)
         if also is not None:
             also()
         new = any(f.role in PEELED and p.layer == number for p, f in stream.finds.items())
@@ -141,11 +186,14 @@ class Peeler:
     def _last_round(self) -> int:
         return min(1, self.rounds) if self.post_norm else self.rounds
 
-    def _watch(self, stream: Stream, number: int, layer: nn.Module, sites: list[Site]) -> Tensor:
+    def _watch(self, stream: Stream, number: int, layer: nn.Module, sites: list[Site], ready: Ready | None) -> Tensor:
         before = stream.residual
-        sequences, length = before.shape[:2]
-        with watching(sites, (sequences, length)):
-            after = advance(layer, number, self.batch, before)
+        if ready is None:
+            after = self._run(number, layer, sites, self.batch, before)
+        else:
+            after = ready.after
+            for site, seen in zip(sites, ready.seen, strict=True):
+                site.keep(seen, None, (before.shape[0], before.shape[1]))
         if stream.number == 0:
             self.layers.append(_profile(number, sites, self._flat(after)))
         for at, site in enumerate(sites):

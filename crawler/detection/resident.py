@@ -17,12 +17,17 @@ from ..architectures.placement import Placement
 from ..architectures.skeleton import Skeleton
 from ..checkpoint.base import Checkpoint
 from ..checkpoint.header import TensorInfo
+from ..products import split
+from ..products.narrow import held, narrow
 from ..refusal import corrupt, failed
 from .ahead import PATIENCE, Ahead
 from .later import Later, side_stream
 from .memory import trim
 from .outside import outside
 from .rows import float_dtype
+
+NARROW = 1 << 20
+"""Elements from which on a stored bfloat16 matrix stays one; the split of its inputs makes smaller ones slower."""
 
 
 class Weights:
@@ -46,8 +51,8 @@ class Weights:
         """Stored tensors of whole numbers (which expert a token goes to): taken as they are."""
         self._next: tuple[list[str], Later] | None = None
         """The tensors of the following layer, and the making of them."""
-        self._pool: dict[int, list[Tensor]] = {}
-        """Memory of the last layer, by number of elements: fresh pages cost more than the arithmetic."""
+        self._pool: dict[tuple[int, torch.dtype], list[Tensor]] = {}
+        """Memory of the last layer, by number of elements and dtype: fresh pages cost more than the arithmetic."""
 
     @contextmanager
     def layer(self, number: int, following: int | None = None) -> Iterator[nn.Module]:
@@ -89,7 +94,8 @@ class Weights:
 
     def fill(self, placements: list[Placement], rename: str | None = None) -> list[str]:
         """Read parameters and put them in place; `rename`: the one under another name, to which it is tied."""
-        loaded = self._load([n for p in placements for n in p.names], keep=rename is not None)
+        stay = self._stay(placements, rename)
+        loaded = self._load([n for p in placements for n in p.names], stay, keep=rename is not None)
         names = []
         for placement in placements:
             for name, tensor in placement.convert(loaded, self.skeleton.model).items():
@@ -98,6 +104,19 @@ class Weights:
             for name in placement.names:
                 del loaded[name]
         return names
+
+    def _stay(self, placements: list[Placement], rename: str | None = None) -> frozenset[str]:
+        """Stored tensors that stay as they are stored: large bfloat16 matrices of linear modules, on a CPU that
+        multiplies such (`products`)."""
+        if torch.device(self.device).type != "cpu" or self.dtype != torch.float32 or not split.available():
+            return frozenset()
+        single = [(p.target, p.sources[0][1]) for p in placements if p.converter is None]
+        return frozenset(i.name for t, i in single if _may_stay(i) and self._is_linear(rename or t))
+
+    def _is_linear(self, name: str) -> bool:
+        path, _, leaf = name.rpartition(".")
+        module = self.skeleton.model.get_submodule(path)
+        return leaf == "weight" and isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward
 
     def _begin(self, number: int) -> None:
         """Begin with what layer `number` will need."""
@@ -108,21 +127,25 @@ class Weights:
 
     def _load_beside(self, names: list[str]) -> dict[str, Tensor]:
         with side_stream(self.device):
-            return self._load_now(names, frozenset())
+            return self._load_now(names, frozenset(), frozenset())
 
-    def _load(self, names: list[str], *, keep: bool) -> dict[str, Tensor]:
-        """Stored tensors in the compute dtype by disk name; `keep`: remember those that are shared, as stored."""
+    def _load(self, names: list[str], stay: frozenset[str], *, keep: bool) -> dict[str, Tensor]:
+        """Stored tensors by disk name, in the compute dtype but for those that `stay`; `keep`: remember those that are
+        shared, as stored."""
         if self._next is not None and self._next[0] == names and not keep:
             (_, later), self._next = self._next, None
             return later.result()
-        return self._load_now(names, self._shared if keep else frozenset())
+        return self._load_now(names, stay, self._shared if keep else frozenset())
 
-    def _load_now(self, names: list[str], shared: frozenset[str]) -> dict[str, Tensor]:
-        loaded = {n: self._kept[n].to(self.device, self.dtype) for n in names if n in self._kept}
+    def _load_now(self, names: list[str], stay: frozenset[str], shared: frozenset[str]) -> dict[str, Tensor]:
+        kept = {n: self._kept[n] for n in names if n in self._kept}
+        loaded = {n: t if n in stay else t.to(self.device, self.dtype) for n, t in kept.items()}
         for info, at, data in self.checkpoint.read([n for n in names if n not in loaded], self._ahead.read):
             stored = torch.frombuffer(data, dtype=self._dtype(info)) if len(data) else torch.empty(0)
             if info.name not in loaded:
-                loaded[info.name] = self._take(info)
+                loaded[info.name] = self._take(
+                    info, self._dtype(info) if info.name in stay | self._tables else self.dtype
+                )
             first = at * 8 // info.bits
             part = slice(first, first + stored.numel())
             # To the device as it is stored: half the bytes, and converted there.
@@ -140,18 +163,17 @@ class Weights:
 
     def check_finite(self, info: TensorInfo, values: Tensor, stored: Tensor) -> None:
         """Refuse a tensor that holds NaN or infinity. A sum is 30 times cheaper than asking each element."""
-        if bool(values.sum(dtype=torch.float32).isfinite()) or bool(values.isfinite().all()):
+        wide = None if values.dtype == torch.bfloat16 else torch.float32  # which has the range, and is slow to convert
+        if bool(values.sum(dtype=wide).isfinite()) or bool(values.isfinite().all()):
             return
         if self.dtype != torch.float32 and bool(stored.float().isfinite().all()):
             raise failed(f"{self.checkpoint.place}: {info.name} is too large for {self.dtype}; compute in float32")
         raise corrupt(f"{self.checkpoint.place}: {info.name} holds NaN or infinity: the weights are damaged")
 
-    def _take(self, info: TensorInfo) -> Tensor:
-        """An uninitialised tensor of the compute dtype, from the pool if there is one of that size."""
-        if info.name in self._tables:
-            return torch.empty(info.shape, dtype=self._dtype(info), device=self.device)
-        pool = self._pool.get(info.elements)
-        return pool.pop().view(info.shape) if pool else torch.empty(info.shape, dtype=self.dtype, device=self.device)
+    def _take(self, info: TensorInfo, dtype: torch.dtype) -> Tensor:
+        """An uninitialised tensor, from the pool if there is one of that size and dtype."""
+        pool = self._pool.get((info.elements, dtype))
+        return pool.pop().view(info.shape) if pool else torch.empty(info.shape, dtype=dtype, device=self.device)
 
     def empty(self, names: list[str], *, pool: bool = False) -> None:
         """Take parameters away again; `pool`: keep their memory for others."""
@@ -160,17 +182,24 @@ class Weights:
         for name in names:
             old = self.parameter(name)
             if pool and old.is_floating_point():
-                self._pool.setdefault(old.numel(), []).append(old.data.view(-1))
-            self.put(name, torch.empty_like(old, device="meta"))
+                memory = held(old).view(-1)
+                self._pool.setdefault((memory.numel(), memory.dtype), []).append(memory)
+            self.put(name, torch.empty(old.shape, dtype=old.dtype, device="meta"))
 
     def parameter(self, name: str) -> Tensor:
         """A parameter by name."""
         return self.skeleton.model.get_parameter(name)
 
     def put(self, name: str, value: Tensor) -> None:
-        """Give a parameter another value."""
+        """Give a parameter another value; one of bfloat16 counts as float32 where that is computed in."""
         path, _, leaf = name.rpartition(".")
-        setattr(self.skeleton.model.get_submodule(path), leaf, nn.Parameter(value, requires_grad=False))
+        narrower = value.dtype == torch.bfloat16 and self.dtype == torch.float32
+        parameter = narrow(value) if narrower else nn.Parameter(value, requires_grad=False)
+        setattr(self.skeleton.model.get_submodule(path), leaf, parameter)
+
+
+def _may_stay(info: TensorInfo) -> bool:
+    return type(info) is TensorInfo and info.dtype == "bfloat16" and len(info.shape) == 2 and info.elements >= NARROW
 
 
 def _say_device(model: nn.Module, device: str) -> None:

@@ -108,17 +108,23 @@ def _prepare(skeleton: Skeleton, weights: Weights, tokens: Tokens, options: Opti
     short = proof_ids(watched, skeleton.model.config.get_text_config().vocab_size, longest)
     with weights.outside(torch.cat([ids.flatten() for ids in (watched, short, *windows, *without)])):
         proof, batch = _capture(skeleton, short, options), _capture(skeleton, watched, options)
+        pair = None if _alone(skeleton, options) else _capture(skeleton, watched.repeat(2, 1), options)
         texts = [(t, _windows(skeleton, w, options)) for t, w in zip(corpora, windows, strict=True)]
         ablator = _ablator(skeleton, [b for _, b in texts], options) if options.effects else None
         bare = [(t, _capture(skeleton, w, options)) for t, w in zip(corpora, without, strict=False)]
     kind = LoopedPeeler if skeleton.looped else Peeler
-    peeler = kind(batch, batch.first, watched=1 if options.depth == SCREEN else None)
+    peeler = kind(batch, batch.first, watched=1 if options.depth == SCREEN else None, pair=pair)
     findings = Findings(skeleton, tokens, prompts, texts, peeler, ablator, proof, dtype=weights.dtype)
     if skeleton.looped:
         return findings
     for _, text in texts:
         text.forget()
     return _with_startless(findings, bare, options)
+
+
+def _alone(skeleton: Skeleton, options: Options) -> bool:
+    """Whether no two streams go through a layer together."""
+    return options.depth == SCREEN or skeleton.looped
 
 
 def _startless(tokens: Tokens, corpora: list[Corpus], window: int) -> list[Tensor]:

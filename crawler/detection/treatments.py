@@ -6,6 +6,7 @@ stream in which its earlier members are treated already. Knows nothing of which 
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from ...schema.types import Intervention
 from ..architectures.sites import Site, scaled
+from ..products.narrow import widened
 from .lockstep import Batch, advance
 from .massive import massive
 from .weights import Place, removed
@@ -78,8 +80,11 @@ def _zero(at: Resident, here: list[Place], _: Treatment, residual: Tensor) -> Te
 
 
 def _scale(at: Resident, here: list[Place], treatment: Treatment, residual: Tensor) -> Tensor:
-    views = [at.sites[p.site].matrix(p.expert)[p.row, p.col : p.col + 1] for p in here]
-    with scaled(views, treatment.factor or 0.0):
+    with ExitStack() as stack:
+        for name in {at.sites[p.site].parameter for p in here}:
+            stack.enter_context(widened(at.layer, name))  # a factor may give what bfloat16 does not hold
+        views = [at.sites[p.site].matrix(p.expert)[p.row, p.col : p.col + 1] for p in here]
+        stack.enter_context(scaled(views, treatment.factor or 0.0))
         return at.run(residual)
 
 
