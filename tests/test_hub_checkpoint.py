@@ -33,6 +33,7 @@ from swindex.schema.errors import UsageError
 from swindex.schema.ids import is_model_id
 from swindex.schema.types import Outcome
 
+from .clock import Clock
 from .hostile.make import LIES, entry, pack
 from .hostile.told import told
 from .hub import Hub
@@ -378,19 +379,6 @@ def test_a_whole_file_may_come_without_a_range(hub: Hub) -> None:
 # --- waits ---
 
 
-class Clock:
-    """Time that passes only by sleeping."""
-
-    def __init__(self) -> None:
-        self.now = 1e9
-
-    def time(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
 def test_the_server_s_wait_is_kept(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(retry, "ROUNDING", 1.0)
@@ -401,7 +389,7 @@ def test_the_server_s_wait_is_kept(hub: Hub, monkeypatch: pytest.MonkeyPatch) ->
 
     _ = opened(hub).config
 
-    assert clock.now - 1e9 == 56.0 + 8.0
+    assert clock.passed == 56.0 + 8.0
 
 
 def test_waits_double_where_the_server_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

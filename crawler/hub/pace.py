@@ -142,9 +142,10 @@ class Pacer:
 
 
 def _window(data: Data, bucket: str) -> _Window:
-    """What the file says of a count; no time further off than a wait may last."""
+    """What the file says of a count; a time further off than a wait may last is of a clock that was set back."""
     found: Any = data.get(bucket)
     values = {k: number(found.get(k)) for k in _Window.__dataclass_fields__} if isinstance(found, dict) else {}
     window, latest = _Window(**values), time.time() + retry.MAX_WAIT
-    window.ends, window.held_until = min(window.ends, latest), min(window.held_until, latest)
+    window.ends = window.ends if window.ends <= latest else 0.0
+    window.held_until = window.held_until if window.held_until <= latest else 0.0
     return window

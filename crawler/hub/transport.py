@@ -89,14 +89,20 @@ def install(pacer: Pacer | None = None, budget: Budget | None = None) -> Traffic
     global _installed
     _installed = Polite(Network, pacer or Pacer(), budget)
     set_client_factory(_installed.client)
+    _trust(constants.ENDPOINT)
     return _installed.traffic
 
 
-def ensure(endpoint: str = constants.ENDPOINT) -> None:
-    """Install it unless that is done; an endpoint's server may get the token."""
-    with _lock, suppress(httpx.InvalidURL):
+def ensure(endpoint: str | None = None) -> None:
+    """Install it unless that is done; the server of an endpoint (default: HF_ENDPOINT) may get the token."""
+    with _lock:
         if _installed is None:
             install()
+        _trust(endpoint or constants.ENDPOINT)
+
+
+def _trust(endpoint: str) -> None:
+    with suppress(httpx.InvalidURL):
         _trusted.add(_origin(httpx.URL(endpoint)))
 
 

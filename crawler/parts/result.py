@@ -30,6 +30,8 @@ class Result:
     super_weights: tuple[SuperWeight, ...] = ()
     groups: tuple[Group, ...] = ()
     effects: tuple[Effect, ...] = ()
+    lasting: bool = True
+    """Whether another try would end the same way; no part of the record."""
 
     def record(self, submitter: str) -> Record:
         """A first version with just this scan."""
@@ -58,7 +60,7 @@ def refused(model_id: str, revision: str | None, refusal: Refusal, checkpoint: C
         libraries=libraries(),
         cost=None if checkpoint is None else cost_of(checkpoint, 0.0),
     )
-    return Result(model, scan)
+    return Result(model, scan, lasting=refusal.lasting)
 
 
 def _config_facts(checkpoint: Checkpoint | None) -> dict[str, Any]:
