@@ -227,7 +227,11 @@ def faults(bench: Bench) -> None:
         both = compare(500, Path(folder))
     report, (asked, asked_faulty) = bench.report, both.requests
     rows = [("without", asked, 0, both.clean.seconds), ("with", asked_faulty, both.repeated, both.faulty.seconds)]
-    report.table("500 checkpoints, a tenth of all answers faulty", ("faults", "requests", "repeated before the body", "wall s"), rows)
+    report.table(
+        "500 checkpoints, a tenth of all answers faulty",
+        ("faults", "requests", "repeated before the body", "wall s"),
+        rows,
+    )
     report.table("What struck", ("fault", "times"), sorted(both.faults.items()))
     report.say(", ".join(f"{n} {o}" for o, n in both.faulty.outcomes.items()))
     wrong = [a.outcome != b.outcome for a, b in zip(both.clean.attempts, both.faulty.attempts, strict=True)]
