@@ -10,13 +10,16 @@ MAX_REASON = 1000
 class Refusal(SwindexError):
     """A checkpoint that cannot be scanned. `outcome` is what the log records; the message is its reason.
 
-    `revision` is the commit that was refused, if it was known before a checkpoint could be opened.
+    `revision` is the commit that was refused, if it was known before a checkpoint could be opened. `lasting` says
+    whether another try would end the same way: what the checkpoint holds, or the Hub says of it, lasts; an outage, a
+    rate limit, a broken connection does not.
     """
 
-    def __init__(self, outcome: Outcome, reason: str, revision: str | None = None) -> None:
+    def __init__(self, outcome: Outcome, reason: str, revision: str | None = None, *, lasting: bool = True) -> None:
         super().__init__(one_line(reason))
         self.outcome = outcome
         self.revision = revision
+        self.lasting = lasting
 
 
 def one_line(text: str) -> str:
@@ -43,3 +46,8 @@ def unsafe(reason: str) -> Refusal:
 def failed(reason: str) -> Refusal:
     """Something else stopped the scan."""
     return Refusal(Outcome.FAILED, reason)
+
+
+def passing(reason: str) -> Refusal:
+    """Something that may be gone at the next try stopped the scan: an outage, a rate limit, a broken connection."""
+    return Refusal(Outcome.FAILED, reason, lasting=False)

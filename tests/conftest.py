@@ -6,8 +6,12 @@ Set before the client is imported, since it reads its environment then; processe
 import atexit
 import os
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 _HOME = tempfile.mkdtemp(prefix="swindex-tests-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
@@ -21,5 +25,23 @@ os.environ |= {
     "SWINDEX_CACHE": os.path.join(_HOME, "swindex"),
     "TOKENIZERS_PARALLELISM": "false",
 }
-for _name in ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "SWINDEX_INDEX", "SWINDEX_DEBUG", "COLUMNS", "NO_COLOR"):
+for _name in (
+    "HF_TOKEN",
+    "HF_ENDPOINT",
+    "HF_HUB_OFFLINE",
+    "SWINDEX_INDEX",
+    "SWINDEX_DEBUG",
+    "SWINDEX_SHARED",
+    "COLUMNS",
+    "NO_COLOR",
+):
     os.environ.pop(_name, None)
+
+
+@pytest.fixture(autouse=True)
+def the_client_s_own_ways() -> Iterator[None]:
+    """The crawler changes how this process asks the Hub; the next test starts without that."""
+    yield
+    transport = sys.modules.get("swindex.crawler.hub.transport")
+    if transport is not None:
+        transport.uninstall()

@@ -1,16 +1,19 @@
 """A checkpoint in a Hub repository, pinned to a commit and read by HTTP ranges; nothing is written to disk.
 
 Every answer is checked (status 206, the range that was asked, its length, an unchanged ETag, and the digest where a
-file came whole): the Hub client's own file system returns the wrong bytes when a server ignores Range. An answer that
-fails is asked for again and then refused; its body is not read further than what was asked for.
+file came whole): the Hub client's own file system returns the wrong bytes when a server ignores Range. A body that
+fails or breaks off is asked for again and then refused; it is not read further than what was asked for. What fails
+before its body is repeated below, by the transport.
 """
 
 import hashlib
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from threading import Event
-from typing import Any, TypeVar
+from typing import Any
 
 from huggingface_hub import HfApi, constants, hf_hub_url
 from huggingface_hub.errors import (
@@ -28,17 +31,14 @@ from ...schema.errors import UsageError
 from ...schema.ids import is_model_id
 from ...schema.model import Relation
 from ...schema.types import Outcome
-from ..hub.retry import with_retries
-from ..refusal import Refusal, failed
+from ..hub import retry, transport
+from ..refusal import Refusal, passing
 from .base import Cancelled, Checkpoint, FileEntry
 from .header import TensorInfo
-
-T = TypeVar("T")
 
 _RELATIONS = frozenset(r.value for r in Relation)
 TIMEOUT = 60.0
 """Seconds without a byte."""
-GARBLED_TRIES = 3
 GATED = "gated: ask for access on its page and set HF_TOKEN"
 TOKEN = "the Hub does not take the token: check HF_TOKEN"
 
@@ -55,19 +55,27 @@ _OUTCOMES: tuple[tuple[type[Exception], Outcome, str], ...] = (
     (UnicodeEncodeError, Outcome.FAILED, "a request cannot be sent: HF_TOKEN holds what no token does"),
 )
 _ERRORS = (HfHubHTTPError, httpx.HTTPError, httpx.InvalidURL, OfflineModeIsEnabled, UnicodeEncodeError)
-_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 """What the client raises over an answer that is not the JSON it expects."""
 
 
 def refusal_of(error: Exception, place: str, endpoint: str = constants.ENDPOINT) -> Refusal:
-    """Translate an error of the Hub client: once, here."""
+    """Translate an error of the Hub client: once, here. What the Hub says of a model lasts, trouble passes."""
     for kind, outcome, advice in _OUTCOMES:
-        if isinstance(error, kind):
-            return Refusal(outcome, f"{place}: {advice}")
+        if isinstance(error, kind) and _is_said(error):
+            return Refusal(outcome, f"{place}: {advice}", lasting=outcome is not Outcome.FAILED)
     if isinstance(error, HfHubHTTPError) and error.response is not None:
         status = error.response.status_code
-        return failed(f"{place}: {TOKEN if status in (401, 403) else f'{endpoint} answered {status}; try again later'}")
-    return failed(f"{place}: {type(error).__name__}: {error}; is {endpoint} reachable?")
+        text = TOKEN if status in (401, 403) else f"{endpoint} answered {status}; try again later"
+        return passing(f"{place}: {text}")
+    return passing(f"{place}: {type(error).__name__}: {error}; is {endpoint} reachable?")
+
+
+def _is_said(error: Exception) -> bool:
+    """Whether it is the Hub that says so: the client takes any 401 for "no such repository"."""
+    if not isinstance(error, RepositoryNotFoundError) or error.response is None:
+        return True
+    return any(name in error.response.headers for name in ("X-Error-Code", "X-Error-Message"))
 
 
 class HubCheckpoint(Checkpoint):
@@ -83,6 +91,7 @@ class HubCheckpoint(Checkpoint):
             raise UsageError(f"{model_id}: the revision is empty")
         self.model_id = model_id
         self.api = api or HfApi()
+        transport.ensure(self.api.endpoint)
         self._etags: dict[str, str] = {}
         self._info = self._pin(revision)
         self.revision = self._info.sha
@@ -95,17 +104,16 @@ class HubCheckpoint(Checkpoint):
 
     def _pin(self, revision: str | None) -> Any:
         try:
-            info = self._ask(
-                lambda: self.api.model_info(self.model_id, revision=revision, files_metadata=True, timeout=TIMEOUT)
-            )
-            may_read = not info.gated or self._may_read()
+            with self._asking():
+                info = self.api.model_info(self.model_id, revision=revision, files_metadata=True, timeout=TIMEOUT)
+                may_read = not info.gated or self._may_read()
         except _ERRORS as error:
             raise refusal_of(error, self.model_id, self.api.endpoint) from None
         except _UNREADABLE as error:
             reason = f"the answer of {self.api.endpoint} cannot be read ({type(error).__name__}); try again later"
-            raise failed(f"{self.model_id}: {reason}") from None
+            raise passing(f"{self.model_id}: {reason}") from None
         if not isinstance(info.sha, str) or not re.fullmatch("[0-9a-f]{40}", info.sha):
-            raise failed(f"{self.model_id}: the Hub names no commit, so nothing can be pinned")
+            raise passing(f"{self.model_id}: the Hub names no commit, so nothing can be pinned")
         if not may_read:
             raise Refusal(Outcome.GATED, f"{self.model_id}: {GATED}", info.sha)
         return info
@@ -113,17 +121,17 @@ class HubCheckpoint(Checkpoint):
     def _may_read(self) -> bool:
         """Whether the token in use opens a gated repository; an outage is no answer and is raised."""
         try:
-            self._ask(lambda: self.api.auth_check(self.model_id))
-        except RepositoryNotFoundError:
+            self.api.auth_check(self.model_id)
+        except RepositoryNotFoundError as error:
+            if not _is_said(error):
+                raise
             return False
         return True
 
-    def _ask(self, call: Callable[[], T], pause: Callable[[float], None] | None = None) -> T:
-        def counted() -> T:
-            self.meter.add(requests=1)
-            return call()
-
-        return with_retries(counted, pause)
+    def _asking(self, stop: Event | None = None) -> AbstractContextManager[None]:
+        """Requests within it are this checkpoint's; their waits end soon after `stop` is set."""
+        pause = None if stop is None else partial(_pause, stop)
+        return transport.caller(partial(self.meter.add, requests=1), pause)
 
     @cached_property
     def entries(self) -> dict[str, FileEntry]:
@@ -132,7 +140,7 @@ class HubCheckpoint(Checkpoint):
 
     def _entry(self, sibling: Any) -> FileEntry:
         if not isinstance(sibling.size, int):
-            raise failed(f"{self.place}: the Hub does not say how large {sibling.rfilename} is; try again later")
+            raise passing(f"{self.place}: the Hub does not say how large {sibling.rfilename} is; try again later")
         sha256 = _hex(sibling.lfs.sha256, 64) if sibling.lfs else None
         git_oid = None if sibling.lfs else _hex(sibling.blob_id, 40)
         return FileEntry(sibling.rfilename, sibling.size, sha256, git_oid)
@@ -157,17 +165,24 @@ class HubCheckpoint(Checkpoint):
 
     def read_into(self, path: str, start: int, view: memoryview, stop: Event | None = None) -> None:
         """Fill `view` with the bytes of a file at the pinned commit from `start` on."""
-        where = f"{self.place}/{path}"
-        pause = None if stop is None else partial(_pause, stop)
-        garbled: _Garbled | None = None
-        for _ in range(GARBLED_TRIES):
+        where, attempt = f"{self.place}/{path}", 0
+        while True:
             try:
-                return self._ask(lambda: self._get(path, start, view, stop), pause)
-            except _Garbled as error:
-                garbled = error
+                with self._asking(stop):
+                    return self._get(path, start, view, stop)
+            except (_Garbled, _Broken) as error:
+                attempt += 1
+                if attempt == retry.TRIES:
+                    raise self._given_up(error, where) from None
+                if isinstance(error, _Broken):
+                    (time.sleep if stop is None else partial(_pause, stop))(retry.backoff(attempt - 1))
             except _ERRORS as error:
                 raise refusal_of(error, where, self.api.endpoint) from None
-        raise failed(f"{where}: {garbled} ({GARBLED_TRIES} tries); this server cannot be trusted with ranges")
+
+    def _given_up(self, error: "_Garbled | _Broken", where: str) -> Refusal:
+        if isinstance(error, _Broken):
+            return refusal_of(error.cause, where, self.api.endpoint)
+        return passing(f"{where}: {error} ({retry.TRIES} tries); this server cannot be trusted with ranges")
 
     def _get(self, path: str, start: int, view: memoryview, stop: Event | None) -> None:
         url = hf_hub_url(self.model_id, path, revision=self.revision, endpoint=self.api.endpoint)
@@ -175,7 +190,6 @@ class HubCheckpoint(Checkpoint):
         end = start + len(view)
         headers |= {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}
         with get_session().stream("GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as response:
-            self.meter.add(requests=len(response.history))
             if response.status_code == 416:
                 raise _Garbled(f"no byte {start}, though the Hub lists more")
             if response.status_code >= 400:
@@ -189,7 +203,7 @@ class HubCheckpoint(Checkpoint):
 
     def _body(self, response: Any, view: memoryview, stop: Event | None) -> None:
         got = 0
-        for piece in response.iter_raw():
+        for piece in _pieces(response):
             if stop is not None and stop.is_set():
                 raise Cancelled
             self.meter.add(len(piece))
@@ -220,6 +234,22 @@ def _pause(stop: Event, seconds: float) -> None:
 
 class _Garbled(Exception):
     """An answer that is not what was asked for."""
+
+
+class _Broken(Exception):
+    """A body that broke off."""
+
+    def __init__(self, cause: httpx.HTTPError) -> None:
+        super().__init__()
+        self.cause = cause
+
+
+def _pieces(response: Any) -> Iterator[bytes]:
+    """The body as it comes; raise _Broken if it breaks off."""
+    try:
+        yield from response.iter_raw()
+    except retry.RETRY_ERRORS as error:
+        raise _Broken(error) from None
 
 
 def _check_head(response: Any, entry: FileEntry, start: int, end: int) -> None:

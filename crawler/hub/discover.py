@@ -15,6 +15,7 @@ from huggingface_hub.utils import httpx
 
 from ...schema.errors import SwindexError, UsageError
 from ..checkpoint.header import DTYPES
+from . import transport
 
 FILTERS = ("safetensors",)
 PIPELINE = "text-generation"
@@ -52,7 +53,9 @@ def discover(query: Query, api: HfApi | None = None) -> Iterator[Target]:
     """The models that the listing finds, in its order; raise UsageError or DiscoveryError."""
     if query.sort is not None and query.sort not in SORTS:
         raise UsageError(f"--sort {query.sort}: the Hub sorts by {', '.join(SORTS)}")
-    listing = (api or HfApi()).list_models(
+    api = api or HfApi()
+    transport.ensure(api.endpoint)
+    listing = api.list_models(
         author=query.author,
         search=query.search,
         filter=[*FILTERS, *query.filters],

@@ -1,20 +1,22 @@
-"""Repeat requests to the Hub that failed for a while: the client does so for some of its calls and not for others.
+"""Which requests to the Hub are worth repeating, and after how long. Repeats nothing: the transport does.
 
-Waits as long as the rate-limit headers say, else doubling with jitter. Only for calls that change nothing.
+As long as the rate-limit headers say, else doubling with jitter.
 """
 
 import random
-import time
-from collections.abc import Callable
-from typing import TypeVar
 
-from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import httpx, parse_ratelimit_headers
 
-T = TypeVar("T")
-
+METHODS = frozenset({"GET", "HEAD"})
+"""Methods that change nothing."""
 RETRY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
-RETRY_ERRORS = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError, httpx.ProxyError)
+RETRY_ERRORS = (
+    httpx.TimeoutException,
+    httpx.NetworkError,
+    httpx.RemoteProtocolError,
+    httpx.ProxyError,
+    httpx.DecodingError,
+)
 TRIES = 6
 BASE_WAIT = 0.5
 """Seconds before the first repetition; doubles each time."""
@@ -24,32 +26,8 @@ MAX_WAIT = 300.0
 """Seconds waited at most for one repetition: the Hub's rate window. Who asks for more is not asked again."""
 
 
-def with_retries(call: Callable[[], T], pause: Callable[[float], None] | None = None) -> T:
-    """The result of `call`; repeats it on 408, 429, 5xx and transport errors, then raises what it raised last.
-
-    `pause` waits so many seconds, in place of sleeping.
-    """
-    for attempt in range(TRIES - 1):
-        try:
-            return call()
-        except HfHubHTTPError as error:
-            wait = _wait_after(error)
-            if wait is not None and wait > MAX_WAIT:
-                raise
-        except RETRY_ERRORS:
-            wait = None
-        (pause or time.sleep)(_backoff(attempt) if wait is None else wait)
-    return call()
-
-
-def _wait_after(error: HfHubHTTPError) -> float | None:
-    """Seconds that the server asks to wait, None if it does not say; raises the error if it will not pass."""
-    if error.response is None or error.response.status_code not in RETRY_STATUS:
-        raise error
-    return _asked_wait(error.response.headers)
-
-
-def _asked_wait(headers: httpx.Headers) -> float | None:
+def asked_wait(headers: httpx.Headers) -> float | None:
+    """Seconds that the server asks to wait before the next request, None if it does not say."""
     limit = parse_ratelimit_headers(headers)
     if limit is not None and limit.remaining == 0:
         return limit.reset_in_seconds + ROUNDING
@@ -57,5 +35,6 @@ def _asked_wait(headers: httpx.Headers) -> float | None:
     return int(after) + ROUNDING if after.isdecimal() and after.isascii() else None
 
 
-def _backoff(attempt: int) -> float:
+def backoff(attempt: int) -> float:
+    """Seconds before repetition `attempt` (from 0) where the server does not say."""
     return float(BASE_WAIT * 2**attempt * random.uniform(0.5, 1.5))

@@ -32,6 +32,8 @@ class Parts:
     groups: tuple[Group, ...] = ()
     effects: tuple[Effect, ...] = ()
     survivals: tuple[Survival, ...] = ()
+    lasting: bool = True
+    """Whether another try would end the same way; no part of the record."""
 
     def record(self, submitter: str) -> Record:
         """A first version with just this."""
@@ -68,7 +70,7 @@ def refused(model_id: str, revision: str | None, refusal: Refusal, checkpoint: C
         libraries=libraries(),
         cost=None if checkpoint is None else cost_of(checkpoint, 0.0),
     )
-    return Result(model, scan)
+    return Result(model, scan, lasting=refusal.lasting)
 
 
 def config_facts(checkpoint: Checkpoint | None) -> dict[str, Any]:

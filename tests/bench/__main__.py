@@ -258,6 +258,31 @@ def huge(bench: Bench) -> None:
     bench.report.keep("huge", rows=[ours.as_json()], targets=costs(bench.report, ours, SHAPES[name]))
 
 
+def faults(bench: Bench) -> None:
+    """500 small checkpoints, crawled with and without a tenth of all answers faulty."""
+    from tests.bench.faults import compare  # imports torch, which the others leave to processes of their own
+
+    with tempfile.TemporaryDirectory(prefix="swindex-faults-") as folder:
+        both = compare(500, Path(folder))
+    report, (asked, asked_faulty) = bench.report, both.requests
+    rows = [("without", asked, 0, both.clean.seconds), ("with", asked_faulty, both.repeated, both.faulty.seconds)]
+    report.table(
+        "500 checkpoints, a tenth of all answers faulty",
+        ("faults", "requests", "repeated before the body", "wall s"),
+        rows,
+    )
+    report.table("What struck", ("fault", "times"), sorted(both.faults.items()))
+    report.say(", ".join(f"{n} {o}" for o, n in both.faulty.outcomes.items()))
+    wrong = [a.outcome != b.outcome for a, b in zip(both.clean.attempts, both.faulty.attempts, strict=True)]
+    targets = [
+        report.target("models with another outcome", sum(wrong), 0),
+        report.target("models with another record", len(both.differing), 0),
+    ]
+    kept = {"faults": dict(both.faults), "outcomes": both.faulty.outcomes, "requests": both.requests}
+    seconds = {"clean_s": both.clean.seconds, "faulty_s": both.faulty.seconds, "repeated": both.repeated}
+    report.keep("faults", **kept, **seconds, targets=targets)
+
+
 def outcome(ours: Timed) -> str:
     """What a scan says."""
     return f"{ours.scan['scans'][-1]['outcome']}, {[w['id'] for w in ours.scan['super_weights']]}"
@@ -265,11 +290,13 @@ def outcome(ours: Timed) -> str:
 
 DEFAULT: tuple[Callable[[Bench], None], ...] = (lookup, detection, hub, sizes, effects, listing)
 LARGE: tuple[Callable[[Bench], None], ...] = (large, huge)
+OTHER: tuple[Callable[[Bench], None], ...] = (faults,)
+"""Run by name alone."""
 
 
 def main() -> None:
     """Run the benchmarks, print them, and keep their figures in tests/bench/results."""
-    names = {f.__name__: f for f in (*DEFAULT, *LARGE)}
+    names = {f.__name__: f for f in (*DEFAULT, *LARGE, *OTHER)}
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="counted runs of each command")
     parser.add_argument("--large", action="store_true", help="7 B from disk (13.5 GB are written), 70 B from a Hub")

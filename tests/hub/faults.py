@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,13 +16,31 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .kinds import KINDS
 
+ANY = "any"
+"""A rule of this kind draws one of MIXED anew for each request that it strikes."""
+MIXED: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("status", {"status": 429, "reset": 0}),
+    ("status", {"status": 429}),
+    ("status", {"status": 500}),
+    ("status", {"status": 503}),
+    ("cut", {}),
+    ("cut", {"after": 0}),
+    ("cut", {"after": 100}),
+    ("slow", {"delay": 0.02}),
+    ("truncate", {"keep": 50}),
+    ("ignore_range", {}),
+    ("length", {"add": 7}),
+    ("length", {"add": -7}),
+)
+"""What a network does now and then: each kind and its arguments."""
+
 
 @dataclass
 class Fault:
     """One rule. A request counts as seen if method and path fit."""
 
     kind: str
-    """A name in kinds.KINDS."""
+    """A name in kinds.KINDS, or ANY."""
     path: str = ""
     """Regular expression, searched in the raw path and query."""
     method: str = ""
@@ -37,15 +56,22 @@ class Fault:
     """What the kind's function takes."""
     seen: int = 0
     hits: int = 0
+    drawn: Counter[str] = field(default_factory=Counter)
+    """How often ANY was what."""
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
         self._path = re.compile(self.path)
-        self.wrap(_nothing)
+        if self.kind != ANY:
+            self.wrap(_nothing)
 
     def wrap(self, app: ASGIApp) -> ASGIApp:
         """Put the fault around an application; raise KeyError or TypeError if it makes no sense."""
-        return KINDS[self.kind](app, **self.arguments)
+        kind, arguments = self.kind, self.arguments
+        if kind == ANY:
+            kind, arguments = self._random.choice(MIXED)
+            self.drawn[" ".join([kind, *(f"{k}={v}" for k, v in arguments.items())])] += 1
+        return KINDS[kind](app, **arguments)
 
     def strikes(self, method: str, target: str) -> bool:
         """Count a request and say whether the fault applies to it."""
