@@ -13,8 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from ...schema.errors import SwindexError, UsageError
 from .jobs import Job
@@ -29,9 +28,29 @@ PARENT_LOOK = 1.0
 _PR_SET_PDEATHSIG = 1
 
 
-def settings_of(options: "Options", outbox: str, threads: int) -> dict[str, Any]:
+class ScanOptions(Protocol):
+    """What a pool must know of the options of a scan; whose class imports torch, which only workers need."""
+
+    @property
+    def effects(self) -> bool:
+        """Whether effects are measured."""
+
+    @property
+    def windows(self) -> int:
+        """How many of each text."""
+
+    @property
+    def window(self) -> int:
+        """Tokens of each."""
+
+    @property
+    def device(self) -> str:
+        """Where to compute."""
+
+
+def settings_of(options: ScanOptions, outbox: str, threads: int) -> dict[str, Any]:
     """The first line that a worker reads."""
-    return {"options": asdict(options), "outbox": outbox, "threads": threads, "parent": os.getpid()}
+    return {"options": dict(vars(options)), "outbox": outbox, "threads": threads, "parent": os.getpid()}
 
 
 def main() -> None:

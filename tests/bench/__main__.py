@@ -10,12 +10,14 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 from tests.bench.generate import generate
 from tests.bench.processes import MB, Timed, in_turn
 from tests.bench.report import Report, machine
 from tests.bench.serve import serving
 from tests.bench.shapes import SHAPES, Shape
+from tests.bench.workers import one_and_two, ratio
 
 SWINDEX = str(Path(sys.executable).parent / "swindex")
 TEXT = Path(__file__).parents[2] / "crawler" / "texts" / "wikitext2.txt"
@@ -219,12 +221,23 @@ def huge(bench: Bench) -> None:
     bench.report.keep("huge", rows=[ours.as_json()], targets=costs(bench.report, ours, SHAPES[name]))
 
 
+def workers(bench: Bench) -> None:
+    """Sixteen small models through one worker process and through two, a thread each."""
+    crawls = one_and_two(bench.runs)
+    columns = ("workers", "wall s, warm", "wall s, with start")
+    rows = [(str(c.workers), median(c.seconds), median(c.whole)) for c in crawls]
+    bench.report.table(f"Worker processes, {bench.runs} runs each", columns, rows)
+    targets = [bench.report.target("time of two workers against one, warm", 1 / ratio(crawls), 1 / 1.7)]
+    bench.report.say(f"two are x{ratio(crawls):.2f} as fast warm, x{ratio(crawls, whole=True):.2f} with their start")
+    bench.report.keep("workers", rows=[c.as_json() for c in crawls], targets=targets)
+
+
 def outcome(ours: Timed) -> str:
     """What a scan says."""
     return f"{ours.scan['scans'][-1]['outcome']}, {[w['id'] for w in ours.scan['super_weights']]}"
 
 
-DEFAULT: tuple[Callable[[Bench], None], ...] = (lookup, detection, hub, sizes, effects)
+DEFAULT: tuple[Callable[[Bench], None], ...] = (lookup, detection, hub, sizes, effects, workers)
 LARGE: tuple[Callable[[Bench], None], ...] = (large, huge)
 
 
