@@ -50,7 +50,8 @@ class Event:
 
 
 class Pool:
-    """Workers on this machine. Leave the `with` block, or call `close`, to end them.
+    """Workers on this machine. Leave the `with` block, or call `close`, to end them; they also end with the thread
+    that started them.
 
     `workers`: how many at most, by default the cores. `memory`: bytes that they may take together, by default 80 % of
     what is free; a job that needs more than that is done alone. `threads`: of each, by default its share of the cores.
