@@ -1,4 +1,7 @@
-"""Kill the one writer of a crawl at every operation, or at random moments: python -m tests.kills operations|moments DIR
+"""Kill a crawl and see what is lost: python -m tests.kills operations DIR, or moments DIR TIMES, or crawls DIR TIMES
+
+`operations`: the one writer at each of its operations. `moments`: the writer at random moments, `crawls`: a crawl with
+its worker processes at random moments, as often as said.
 
 Prints as JSON how often it was killed and what was then lost, doubled or damaged. A program of its own, since it forks,
 which a process must not do that has DuckDB's threads: all work is done in children.
@@ -8,10 +11,11 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -28,6 +32,7 @@ from swindex.index.store import Index
 from swindex.schema.canonical import strict_loads
 
 from . import records as make
+from .hub import Hub
 
 MODELS = ("a/one", "b/two")
 COMMIT = "a" * 40
@@ -179,10 +184,74 @@ def moments(root: Path, kills: int, seed: int = 0) -> dict[str, Any]:
     return {}
 
 
+# --- a crawl with its workers ---
+
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
+NAMES = ("stories260k-one", "aidreams260k", "relullama-260k")
+
+
+def start_crawl(folder: Path, models: Sequence[str]) -> "subprocess.Popen[str]":
+    """A crawl of these through two workers, in a program of its own."""
+    command = [sys.executable, "-m", "tests.crawl_run", str(folder), "2", *models]
+    return subprocess.Popen(command, cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, text=True)
+
+
+def killed_crawl(folder: Path, models: Sequence[str], moment: float) -> list[str]:
+    """Kill such a crawl after some seconds; the models that it had told and that are not in the index."""
+    process = start_crawl(folder, models)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(moment)
+    process.kill()
+    output, _ = process.communicate()
+    index = Index(folder / "index")
+    return sorted(_told(output) - (set() if index.vacant else set(index.models())))
+
+
+def _told(output: str) -> set[str]:
+    return {line.split()[1] for line in output.splitlines() if line.startswith("told ")}
+
+
+def crawls(root: Path, kills: int, seed: int = 0) -> dict[str, Any]:
+    """Kill crawls of three models at random moments, each up to four times and then resumed, so often in all."""
+    draw, wrong, times, models = random.Random(seed), list[str](), 0, [f"demo/{n}" for n in NAMES]
+    with Hub() as hub:
+        for name in NAMES:
+            hub.add_folder(f"demo/{name}", CHECKPOINTS / name)
+        os.environ["HF_ENDPOINT"] = hub.url
+        started = time.monotonic()
+        start_crawl(root / "usual", models).communicate()
+        usual = time.monotonic() - started
+        expected = _said(root / "usual")
+        for number in count():
+            if times >= kills:
+                return {"kills": times, "runs": number, "usual_s": round(usual, 2), "wrong": wrong}
+            for _ in range(min(4, kills - times)):
+                wrong += [
+                    f"{number}: lost {m}" for m in killed_crawl(root / str(number), models, draw.uniform(0, usual))
+                ]
+                times += 1
+            start_crawl(root / str(number), models).communicate()
+            found = _said(root / str(number))
+            wrong += [] if found == expected else [f"{number}: {found}"]
+    return {}
+
+
+def _said(folder: Path) -> dict[str, Any]:
+    """What an index says of each model and how many versions it has, what is damaged, and what still waits."""
+    index = Index(folder / "index")
+    newest = {m: index.read(m) for m in index.models()}
+    weights = {m: [(w.id, w.bits, str(w.role)) for w in r.super_weights] for m, r in newest.items()}
+    scans = {m: [(s.id, s.outcome.value) for s in r.scans] for m, r in newest.items()}
+    left = sorted(p.name for p in (folder / "outbox").iterdir())
+    damage = [f.message for f in check(index) if f.severity == "error"]
+    return {"versions": versions(index), "weights": weights, "scans": scans, "left": left, "damage": damage}
+
+
 def main(kind: str, folder: str, *more: str) -> None:
     """Kill and judge."""
-    root = Path(folder)
-    print(json.dumps(operations(root) if kind == "operations" else moments(root, int(more[0]))))
+    root, times = Path(folder), int(more[0]) if more else 0
+    work = {"operations": lambda: operations(root), "moments": lambda: moments(root, times)}
+    print(json.dumps({**work, "crawls": lambda: crawls(root, times)}[kind]()))
 
 
 if __name__ == "__main__":

@@ -15,12 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from swindex.crawler.crawl import listing, walk
-from swindex.crawler.crawl.listing import Page, pages
+from swindex.crawler.crawl.listing import DiscoveryError, Page, pages
 from swindex.crawler.crawl.policy import Listing, Policy
 from swindex.crawler.crawl.row import EXPAND, BadRow, Row, read_row
 from swindex.crawler.crawl.state import State
 from swindex.crawler.hub import retry
-from swindex.crawler.hub.discover import DiscoveryError
 from swindex.index.store import Index
 from swindex.schema.ids import is_model_id
 

@@ -18,9 +18,8 @@ import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.utils import hf_raise_for_status, httpx  # type: ignore[attr-defined]
 
-from swindex.crawler import crawling
 from swindex.crawler.checkpoint.hub import HubCheckpoint, refusal_of
-from swindex.crawler.crawling import CrawlOptions
+from swindex.crawler.crawl import run
 from swindex.crawler.detection.run import Options
 from swindex.crawler.hub import pace, retry, shared, transport
 from swindex.crawler.parts.result import Result
@@ -34,7 +33,7 @@ from .hub import Hub
 from .hub.kinds import KINDS
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
-SCREEN = CrawlOptions(scan=Options(effects=False, depth="screen"))
+SCREEN = Options(effects=False, depth="screen")
 SECRET = "hf_loopback"
 
 
@@ -128,7 +127,7 @@ def test_a_scan_with_a_fault_at_any_request_has_the_same_record(hub: Hub, fault:
     def scanned() -> Result:
         transport.uninstall()
         checkpoint = HubCheckpoint("org/m", None, HfApi(endpoint=hub.url, token=False))
-        return scan_checkpoint(checkpoint, SCREEN.scan)
+        return scan_checkpoint(checkpoint, SCREEN)
 
     def told(result: Result) -> Any:
         return result.model, result.scan.outcome, result.scan.id, result.super_weights, result.lasting
@@ -178,7 +177,7 @@ def test_a_crawl_with_a_tenth_of_all_answers_faulty_gives_the_same_records(tmp_p
 
 def test_a_hub_that_fails_for_good_fails_every_model_and_stops_no_run(hub: Hub, tmp_path: Path) -> None:
     hub.fault("status", status=503)
-    report = crawling.crawl(["a/b", "c/d"], index=tmp_path, options=SCREEN, api=HfApi(endpoint=hub.url, token=False))
+    report = run.crawl(["a/b", "c/d"], index=tmp_path, options=SCREEN, api=HfApi(endpoint=hub.url, token=False))
 
     assert report.outcomes == {"failed": 2}
 

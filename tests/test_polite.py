@@ -22,7 +22,6 @@ from huggingface_hub.utils import get_session, httpx  # type: ignore[attr-define
 
 from swindex.crawler.checkpoint.base import Cancelled
 from swindex.crawler.checkpoint.hub import HubCheckpoint
-from swindex.crawler.crawling import CrawlOptions
 from swindex.crawler.detection.run import Options
 from swindex.crawler.hub import network, pace, retry, shared, transport
 from swindex.crawler.hub.budget import Budget
@@ -36,7 +35,7 @@ from .clock import Clock
 from .hub import Hub
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
-SCREEN = CrawlOptions(scan=Options(effects=False, depth="screen"))
+SCREEN = Options(effects=False, depth="screen")
 SECRET = "hf_loopback"
 
 

@@ -32,6 +32,7 @@ from swindex.schema.errors import UsageError
 from swindex.schema.record import Record
 
 from .hub import Hub
+from .kills import killed_crawl, start_crawl
 from .plants.shared import one_thread
 
 __all__ = ["one_thread"]
@@ -130,7 +131,7 @@ def test_what_nobody_foresaw_is_a_failed_scan(hub: Hub, monkeypatch: pytest.Monk
     def broken(*_: object) -> None:
         raise KeyError("x")
 
-    monkeypatch.setattr("swindex.crawler.crawl.task._Noting._pin", broken)
+    monkeypatch.setattr("swindex.crawler.crawl.task.HubCheckpoint._pin", broken)
     done = do(Job(MODELS[0], "a" * 40), QUICK, api=HfApi(endpoint=hub.url))
 
     assert (done.result.scan.outcome, done.result.scan.revision, done.lasting) == ("failed", "a" * 40, True)
@@ -327,12 +328,6 @@ def _zombie(pid: int) -> bool:
 # --- killed ---
 
 
-def start(folder: Path, models: list[str]) -> "subprocess.Popen[str]":
-    """A crawl of these in a program of its own."""
-    command = [sys.executable, "-m", "tests.crawl_run", str(folder), "2", *models]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-
-
 def lines(process: "subprocess.Popen[str]") -> Iterator[list[str]]:
     assert process.stdout is not None
     return (line.split() for line in process.stdout)
@@ -341,7 +336,7 @@ def lines(process: "subprocess.Popen[str]") -> Iterator[list[str]]:
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
 def test_no_worker_outlives_a_crawl_that_is_ended(hub: Hub, tmp_path: Path, name: str) -> None:
     hub.fault("slow", "/resolve/.*safetensors", delay=5, piece=64)
-    process = start(tmp_path, MODELS[:2])
+    process = start_crawl(tmp_path, MODELS[:2])
     pids = []
     for line in lines(process):
         pids += [int(line[2])] if line[0] == "started" else []
@@ -354,34 +349,19 @@ def test_no_worker_outlives_a_crawl_that_is_ended(hub: Hub, tmp_path: Path, name
 
 
 def test_a_crawl_killed_at_random_moments_gives_the_records_of_a_plain_one(hub: Hub, tmp_path: Path) -> None:
-    told = kill_often(tmp_path, MODELS, kills=3, most=12.0)
+    draw = random.Random(0)
+    moments = [draw.uniform(0, 12) for _ in range(3)]
+    lost = [model for moment in moments for model in killed_crawl(tmp_path, MODELS, moment)]
+    status = start_crawl(tmp_path, MODELS).wait()
 
     index = Index(tmp_path / "index")
-    assert (told["kills"], told["lost"]) == (3, [])
+    assert (lost, status) == ([], 0)
     assert records(index) == plain(hub, tmp_path / "plain")
     assert ({m: len(index.history(m)) for m in index.models()}, database.verify(index)) == (
         dict.fromkeys(MODELS, 1),
         [],
     )
     assert [f for f in check(index) if f.severity == "error"] == []
-
-
-def kill_often(folder: Path, models: list[str], kills: int, most: float, seed: int = 0) -> dict[str, Any]:
-    """Kill a crawl at random moments so often, then let it end; what was told and not in the index after a kill."""
-    draw, lost = random.Random(seed), []
-    for _ in range(kills):
-        process = start(folder, models)
-        timer = time.monotonic() + draw.uniform(0, most)
-        while time.monotonic() < timer and process.poll() is None:
-            time.sleep(0.02)
-        process.kill()
-        output, _ = process.communicate()
-        told = {line.split()[1] for line in output.splitlines() if line.startswith("told ")}
-        index = Index(folder / "index")
-        lost += sorted(told - (set() if index.vacant else set(index.models())))
-    end = start(folder, models)
-    end.communicate()
-    return {"kills": kills, "lost": lost, "status": end.returncode}
 
 
 def test_a_worker_reads_its_input_to_the_end_and_ends() -> None:

@@ -5,9 +5,12 @@ An object is there whole or not at all; that is the store's promise, and its dur
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from ...index.errors import StoreError
 from ...schema.errors import UsageError
+from ..refusal import one_line
 from .jobs import Done, Job
 from .outbox import BAD, ENDING, MAX_BYTES, Report, from_bytes, key_of, to_bytes
 
@@ -27,55 +30,71 @@ class Bucket:
         self._root = self._root.rstrip("/")
 
     def put(self, done: Done) -> str:
-        """Keep it; its key. Once more is the same as once."""
+        """Keep it; its key. Once more is the same as once; raise StoreError."""
         key = key_of(done.job)
-        self._fs.pipe_file(self._path(key), to_bytes(done))
+        with self._translated():
+            self._fs.pipe_file(self._path(key), to_bytes(done))
         return key
 
     def has(self, job: Job) -> bool:
-        """Whether what became of the job is here."""
+        """Whether what became of the job is here; raise StoreError."""
         self._fs.invalidate_cache()
-        return bool(self._fs.isfile(self._path(key_of(job))))
+        with self._translated():
+            return bool(self._fs.exists(self._path(key_of(job))))
 
     def waiting(self, report: Report | None = None) -> Iterator[Done]:
-        """What is here, by key; what is no such object is moved aside."""
+        """What is here, by key; what is no such object is moved aside; raise StoreError."""
         for path, size in self._objects():
             name = path.rpartition("/")[2]
             try:
                 if not name.endswith(ENDING) or size > MAX_BYTES:
                     raise ValueError("it is no file of a worker")
-                yield from_bytes(name.removesuffix(ENDING), self._fs.cat_file(path))
+                done = from_bytes(name.removesuffix(ENDING), self._get(path))
             except FileNotFoundError:
                 continue
             except ValueError as error:
                 self._move(path, str(error), report)
+                continue
+            yield done
 
     def drop(self, job: Job) -> None:
-        """Forget it, once it is in the index."""
-        path = self._path(key_of(job))
-        try:
-            self._fs.rm_file(path)
-        except FileNotFoundError:
-            return
+        """Forget it, once it is in the index; raise StoreError."""
+        with suppress(FileNotFoundError), self._translated():
+            self._fs.rm_file(self._path(key_of(job)))
 
     def set_aside(self, job: Job, reason: str, report: Report | None = None) -> None:
-        """Move it to `bad/`: it cannot be appended."""
+        """Move it to `bad/`: it cannot be appended; raise StoreError."""
         self._move(self._path(key_of(job)), reason, report)
+
+    def _get(self, path: str) -> bytes:
+        with self._translated():
+            data: bytes = self._fs.cat_file(path)
+        return data
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """An error of the object store, but for a missing object, as one of ours."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise StoreError(f"{self._root}: the outbox cannot be used: {one_line(str(error))[:200]}") from None
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}{ENDING}"
 
     def _objects(self) -> list[tuple[str, int]]:
         self._fs.invalidate_cache()
-        try:
-            found: list[dict[str, Any]] = self._fs.ls(self._root, detail=True)
-        except FileNotFoundError:
-            return []
+        found: list[dict[str, Any]] = []
+        with suppress(FileNotFoundError), self._translated():
+            found = self._fs.ls(self._root, detail=True)
         return sorted((f["name"], f.get("size") or 0) for f in found if f["type"] == "file")
 
     def _move(self, path: str, reason: str, report: Report | None) -> None:
         name = path.rpartition("/")[2]
         target = f"{self._root}/{BAD}/{name}"
-        self._fs.makedirs(f"{self._root}/{BAD}", exist_ok=True)
-        self._fs.mv(path, target)
+        with self._translated():
+            self._fs.makedirs(f"{self._root}/{BAD}", exist_ok=True)
+            self._fs.mv(path, target)
         (report or _LOG.warning)(f"{name}: not taken, moved to {target}: {reason}")

@@ -43,6 +43,11 @@ def environment(threads: int, extra: Mapping[str, str], *, only_read_token: bool
     return {**kept, **ours, **extra}
 
 
+def token() -> str | bool:
+    """The token that workers have, for who looks at models before them; False for none, also not the stored one."""
+    return os.environ.get(READ_TOKEN) or os.environ.get("HF_TOKEN") or False
+
+
 def _is_kept(name: str) -> bool:
     kept = name in KEPT or name.startswith(KEPT_BEGINNINGS) or name.upper().endswith(KEPT_ENDINGS)
     return kept and name not in NOT_KEPT

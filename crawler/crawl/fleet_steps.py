@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from ...schema.errors import UsageError
@@ -16,7 +17,6 @@ from .jobs import Job
 from .limits import TimeLimit
 from .outbox import Box, Outbox, open_box
 from .pool import Pool
-from .worker import read_options
 
 
 @dataclass
@@ -34,7 +34,7 @@ class ScanShare:
     seconds: float = TimeLimit.seconds
     rate: float = TimeLimit.rate
     variables: dict[str, str] = field(default_factory=dict)
-    """More environment for the scanning processes: this machine's part of a rate limit."""
+    """More environment for the scanning processes: this machine's part of a rate limit. It is logged: no secrets."""
     name: str = "swindex scan"
 
     def __call__(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
@@ -47,7 +47,7 @@ class ScanShare:
     def _scan(self, share: list[Job], folder: Path, shared: Box) -> None:
         """Through an outbox of this machine's own: no scanning process may write to the shared one."""
         own = Outbox(folder)
-        options, limit = read_options(self.options), TimeLimit(self.seconds, self.rate)
+        options, limit = SimpleNamespace(**self.options), TimeLimit(self.seconds, self.rate)
         remote = "://" in self.outbox
         pool = Pool(self.workers, None, options, folder, limit, variables=self.variables, only_read_token=remote)
         with pool:

@@ -8,6 +8,7 @@ from huggingface_hub import HfApi
 from ...index.store import Index
 from ..checkpoint.hub import HubCheckpoint
 from ..refusal import Refusal
+from .child import token
 from .decide import Decision, judge, record_of
 from .plan import ASSUMED_RATE, Plan, index_rate
 from .plan import plan as plan_listing
@@ -25,7 +26,7 @@ def policy_of(path: Path | None = None, **sections: dict[str, Any]) -> Policy:
 def plan(models: list[str], *, index: Path, policy: Policy | None = None, api: HfApi | None = None) -> Plan:
     """What `crawl` would do; reads the listing (and, for named models, what the Hub says of each), and no weights."""
     check_names(models)
-    policy, api = policy or Policy.read(), api or HfApi()
+    policy, api = policy or Policy.read(), api or HfApi(token=token())
     store = None if Index(index).vacant else Index(index)
     with State.read(store) as state:
         if not models:

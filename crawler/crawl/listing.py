@@ -18,8 +18,8 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status, httpx
 
 from ...schema.canonical import canonical_bytes
-from ..hub.discover import DiscoveryError
-from ..hub.retry import with_retries
+from ...schema.errors import SwindexError
+from ..hub import transport
 from ..refusal import one_line
 from .policy import Listing
 from .row import EXPAND, BadRow, Row, read_row
@@ -39,6 +39,10 @@ PAGE_SECONDS = 600.0
 """Seconds for all bytes of a page."""
 _STALE = frozenset({400, 404, 410, 422})
 _ERRORS = (HfHubHTTPError, httpx.HTTPError, httpx.InvalidURL, OfflineModeIsEnabled, UnicodeEncodeError, OSError)
+
+
+class DiscoveryError(SwindexError):
+    """The Hub could not be asked which models there are."""
 
 
 class StaleCursor(DiscoveryError):
@@ -84,6 +88,7 @@ def pages(query: Listing, start_url: str | None = None, *, api: HfApi | None = N
     `listed` rows came before it, which count towards the query's limit.
     """
     api, empty = api or HfApi(), 0
+    transport.ensure(api.endpoint)
     url: str | None = next_url(start_url, api.endpoint, api.endpoint) if start_url else first_url(query, api.endpoint)
     while url is not None and (query.limit is None or listed < query.limit):
         try:
@@ -127,7 +132,7 @@ def _page(url: str, api: HfApi) -> Page:
 
     for _ in range(GARBLED_TRIES):
         try:
-            body, link = with_retries(get)
+            body, link = get()
             rows, bad = _rows(body)
         except _Garbled as error:
             why = str(error)

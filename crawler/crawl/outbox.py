@@ -101,13 +101,15 @@ class Outbox:
         """What is here, by key; what is no such file is moved aside; raise StoreError."""
         for path in self._paths():
             try:
-                yield from_bytes(path.stem, _read(path))
+                done = from_bytes(path.stem, _read(path))
             except FileNotFoundError:
                 continue
             except OSError as error:
                 raise StoreError(f"{path}: cannot be read: {os_reason(error)}") from None
             except ValueError as error:
                 self._move(path, str(error), report)
+                continue
+            yield done
 
     def drop(self, job: Job) -> None:
         """Forget it, once it is in the index; raise StoreError."""

@@ -17,10 +17,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from ...schema.errors import UsageError
 from ...schema.model import Relation
-from ..hub.discover import SORTS
 from ..refusal import one_line
 from .row import Row
 
+SORTS = ("created_at", "downloads", "last_modified", "likes", "trending_score")
+"""What the Hub sorts by."""
 DEFAULT = Path(__file__).with_name("default_policy.toml")
 MAX_FILE = 10_000_000
 
@@ -105,8 +106,8 @@ class Workers(_Section):
     memory_gb: Annotated[float, Field(gt=0)] | None = None
     minutes: Annotated[float, Field(gt=0)] = 240.0
     """For one model."""
-    silent_minutes: Annotated[float, Field(gt=0)] = 20.0
-    """Without a sign of life."""
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of the Hub's rate limit, where several machines ask with one token."""
 
 
 class Budget(_Section):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from ...index.errors import StoreError
 from ...schema.errors import SwindexError, UsageError
@@ -23,10 +23,7 @@ from .jobs import Job
 from .limits import BASE, SHARE, TimeLimit, free_cores, free_memory, memory_of
 from .outbox import key_of, open_box
 from .queue import Queue
-from .worker import settings_of
-
-if TYPE_CHECKING:
-    from ..detection.options import Options
+from .worker import ScanOptions, settings_of
 
 AHEAD = 8
 """Jobs pulled ahead for each worker."""
@@ -53,22 +50,26 @@ class Event:
 
 
 class Pool:
-    """Workers on this machine. Leave the `with` block, or call `close`, to end them.
+    """Workers on this machine. Leave the `with` block, or call `close`, to end them; they also end with the thread
+    that started them.
 
     `workers`: how many at most, by default the cores. `memory`: bytes that they may take together, by default 80 % of
-    what is free; a job that needs more than that is done alone. `variables`: more environment for the workers.
+    what is free; a job that needs more than that is done alone. `threads`: of each, by default its share of the cores.
+    `variables`: more environment for them. `only_read_token`: see `child.environment`.
     """
 
     def __init__(
         self,
         workers: int | None,
         memory: float | None,
-        options: "Options",
+        options: ScanOptions,
         outbox: str | Path,
         time_limit: TimeLimit | None = None,
         *,
+        threads: int | None = None,
         variables: Mapping[str, str] | None = None,
         only_read_token: bool = False,
+        share: float = 1.0,
     ) -> None:
         if workers is not None and workers < 1:
             raise UsageError(f"{workers} workers do nothing; use 1 or more")
@@ -76,8 +77,8 @@ class Pool:
         self.memory = SHARE * free_memory() if memory is None else memory
         self.options, self.box = options, open_box(outbox)
         self.time_limit = time_limit or TimeLimit()
-        threads = max(1, free_cores() // self.workers)
-        self._settings = settings_of(options, str(outbox), threads)
+        threads = threads or max(1, free_cores() // self.workers)
+        self._settings = settings_of(options, str(outbox), threads, self.workers + 1, share)
         self._variables = environment(threads, variables or {}, only_read_token=only_read_token)
         self._children: list[Child] = []
         self._before: Callable[[int, FrameType | None], Any] | int | None = None

@@ -6,6 +6,7 @@ next run, what workers were at is done again. Knows the order of things; what ea
 
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -14,9 +15,14 @@ from huggingface_hub import HfApi
 from ...index import heartbeat
 from ...index.store import Index
 from ..detection.options import Options
+from ..hub import transport
+from ..hub.budget import Budget
+from ..hub.pace import Pacer
+from ..hub.shared import FOLDER
 from ..parts.result import now
 from ..scanning import quiet
 from .breaker import Breaker, Rule
+from .child import token
 from .collect import Collector
 from .gate import Gate
 from .jobs import Done, Job
@@ -71,10 +77,13 @@ def crawl(
     store = Index(index)
     store.ensure()
     with State.open(store) as state:
-        run = Run(models, store, state, policy or Policy.read(), options or Options(), watch, api or HfApi())
+        run = Run(
+            models, store, state, policy or Policy.read(), options or Options(), watch, api or HfApi(token=token())
+        )
         if accept_held:
             run.ledger.append_held(all=True)
-        run.go()
+        with run.polite():
+            run.go()
         return run.report()
 
 
@@ -94,16 +103,30 @@ class Run:
         self.id, self.started = uuid.uuid4().hex[:12], now()
         self.store, self.state, self.policy, self.options, self.api = store, state, policy, options, api
         self.watch = watch or Unwatched()
-        folder, rule = path_in(store).parent, policy.breaker
+        self.folder, rule, limit = path_in(store).parent, policy.breaker, policy.budget
+        self.budget = Budget(limit.requests, limit.bytes, limit.hours, self.folder)
         self.breaker = Breaker(Rule(rule.least, rule.share, rule.outage))
-        self.ledger = Ledger(self.id, state, store, self.breaker, folder / "held")
+        self.ledger = Ledger(self.id, state, store, self.breaker, self.folder / "held")
         self.supply = Supply(models, self.id, state, store, policy, api)
         self.gate = Gate(store, policy, options, api, state.twin)
-        self.box = Outbox(folder / "outbox")
+        self.box = Outbox(self.folder / "outbox")
         self.status = self.ledger.status
         self.stopped: str | None = None
         self.contents: dict[str, str] = {}
         """What is at work: the digest of what the scan of a model depends on."""
+
+    @contextmanager
+    def polite(self) -> Iterator[None]:
+        """Ask the Hub no faster than it allows, and no more than the budget does, workers included."""
+        self.budget.begin()
+        transport.install(
+            Pacer(self.folder, workers=self.policy.workers.count + 1, share=self.policy.workers.share), self.budget
+        )
+        transport.ensure(self.api.endpoint)
+        try:
+            yield
+        finally:
+            transport.uninstall()
 
     def go(self) -> None:
         """Run until all is done or it must stop; what was acknowledged stays, however it ends."""
@@ -162,6 +185,9 @@ class Run:
                 self.ledger.follows.add(name)
             self.box.put(passed.done)
             collector.take()
+        if passed.job and not self.budget.may_start(passed.job.size):
+            self.stopped = f"the budget has no room for {name}; run again to go on"
+            return None
         if passed.job and passed.content:
             self.contents[name] = passed.content
         return passed.job
@@ -178,30 +204,26 @@ class Run:
 
     def _may_go_on(self) -> bool:
         """Whether another model may be begun; what is at work ends in any case."""
-        spent = [f"the budget of {of:g} {name} is spent" for name, (n, of) in self._budget().items() if n >= of]
-        self.stopped = self.stopped or self.breaker.tripped or next(iter(spent), None)
+        self.stopped = self.stopped or self.breaker.tripped or self.budget.exhausted()
         return self.stopped is None
 
-    def _budget(self) -> dict[str, tuple[float, float]]:
-        """Of each thing that is limited: spent, and of how much. What is at work counts when it is done."""
-        limits, status = self.policy.budget, self.status
-        spent = {
-            "requests": (status.requests + self.supply.requests, limits.requests),
-            "bytes": (status.bytes, limits.bytes),
-            "hours": (status.seconds / 3600, limits.hours),
-        }
-        return {name: (n, of) for name, (n, of) in spent.items() if of is not None}
+    def _spent(self) -> dict[str, tuple[float, float]]:
+        """Of each thing that is limited: spent, by all processes, and of how much."""
+        spent = dict(self.budget.spent().items())
+        return {name: (spent[name] or 0.0, of) for name, of in self.budget.limit.items() if of is not None}
 
     # --- around it ---
 
     def _pool(self) -> Pool:
         workers = self.policy.workers
         memory = None if workers.memory_gb is None else 1e9 * workers.memory_gb
-        variables = {"HF_ENDPOINT": self.api.endpoint}
+        variables = {"HF_ENDPOINT": self.api.endpoint, FOLDER: str(self.folder)}
         if isinstance(self.api.token, str):
             variables["HF_TOKEN"] = self.api.token
         limit = TimeLimit(60 * workers.minutes)
-        return Pool(workers.count, memory, self.options, self.box.folder, limit, variables=variables)
+        return Pool(
+            workers.count, memory, self.options, self.box.folder, limit, variables=variables, share=workers.share
+        )
 
     def _collector(self) -> Collector:
         def told(done: Done, appended: bool) -> None:
@@ -213,7 +235,7 @@ class Run:
         status, place = self.status, self.supply.place
         waiting, size, _ = self.state.waiting(self.supply.query)
         status.waiting, status.waiting_bytes = waiting + len(self.supply.off), size
-        status.listing, status.budget = self.supply.more, self._budget()
+        status.listing, status.budget = self.supply.more, self._spent()
         if place is not None:
             status.listed, status.eligible = place.rows, place.eligible + place.indexed
             status.indexed = place.indexed + self.state.covered(place)

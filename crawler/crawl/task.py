@@ -5,9 +5,6 @@ Only wrong usage (an id that is none, a device that is not there) raises. Knows 
 
 import platform
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import Event
 from time import monotonic
 from typing import Any
 
@@ -15,11 +12,10 @@ from huggingface_hub import HfApi
 
 from ...schema.errors import UsageError
 from ...schema.types import Outcome
-from ..checkpoint.base import FileEntry
 from ..checkpoint.hub import HubCheckpoint
 from ..detection.options import Options, Progress
 from ..parts.result import Result, refused
-from ..refusal import MAX_REASON, Refusal, failed
+from ..refusal import Refusal, failed
 from ..scanning import scan_checkpoint
 from .jobs import Done, Job
 
@@ -31,7 +27,7 @@ def do(job: Job, options: Options, progress: Progress | None = None, api: HfApi 
     """
     started = monotonic()
     try:
-        checkpoint = _Noting(job.model_id, job.revision, api)
+        checkpoint = HubCheckpoint(job.model_id, job.revision, api)
     except UsageError:
         raise
     except Exception as error:
@@ -43,7 +39,7 @@ def do(job: Job, options: Options, progress: Progress | None = None, api: HfApi 
         bytes=checkpoint.meter.bytes,
         requests=checkpoint.meter.requests,
         seconds=round(monotonic() - started, 3),
-        lasting=result.scan.outcome is not Outcome.FAILED or result.scan.reason not in checkpoint.outages,
+        lasting=result.lasting,
         facts=facts(options),
     )
 
@@ -72,9 +68,8 @@ def commit(revision: str | None) -> str | None:
 def unopened(job: Job, options: Options, error: Exception, seconds: float) -> Done:
     """A model that could not be opened. What the Hub says of it lasts, that it says nothing does not."""
     refusal = error if isinstance(error, Refusal) else _unforeseen(error, place(job))
-    lasting = not isinstance(error, Refusal) or refusal.outcome is not Outcome.FAILED
     result = refused(job.model_id, refusal.revision or commit(job.revision), refusal)
-    return Done(job, result, seconds=round(seconds, 3), lasting=lasting, facts=facts(options))
+    return Done(job, result, seconds=round(seconds, 3), lasting=refusal.lasting, facts=facts(options))
 
 
 def _scanned(checkpoint: HubCheckpoint, options: Options, progress: Progress | None) -> Result:
@@ -91,28 +86,3 @@ def _unforeseen(error: Exception, where: str) -> Refusal:
     if isinstance(error, MemoryError):
         return Refusal(Outcome.TOO_LARGE, f"{where}: out of memory; scan it on a larger machine")
     return failed(f"{where}: unforeseen {type(error).__name__}: {error}; please report it")
-
-
-class _Noting(HubCheckpoint):
-    """A checkpoint that remembers for which failures the Hub is to blame, and not the model."""
-
-    def __init__(self, model_id: str, revision: str | None, api: HfApi | None) -> None:
-        self.outages: set[str] = set()
-        super().__init__(model_id, revision, api)
-
-    def read_into(self, path: str, start: int, view: memoryview, stop: Event | None = None) -> None:
-        with self._noted():
-            super().read_into(path, start, view, stop)
-
-    def _entry(self, sibling: Any) -> FileEntry:
-        with self._noted():
-            return super()._entry(sibling)
-
-    @contextmanager
-    def _noted(self) -> Iterator[None]:
-        try:
-            yield
-        except Refusal as refusal:
-            if refusal.outcome is Outcome.FAILED:
-                self.outages.add(str(refusal)[:MAX_REASON])
-            raise

@@ -13,8 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from ...schema.errors import SwindexError, UsageError
 from .jobs import Job
@@ -29,9 +28,31 @@ PARENT_LOOK = 1.0
 _PR_SET_PDEATHSIG = 1
 
 
-def settings_of(options: "Options", outbox: str, threads: int) -> dict[str, Any]:
-    """The first line that a worker reads."""
-    return {"options": asdict(options), "outbox": outbox, "threads": threads, "parent": os.getpid()}
+class ScanOptions(Protocol):
+    """What a pool must know of the options of a scan; whose class imports torch, which only workers need."""
+
+    @property
+    def effects(self) -> bool:
+        """Whether effects are measured."""
+
+    @property
+    def windows(self) -> int:
+        """How many of each text."""
+
+    @property
+    def window(self) -> int:
+        """Tokens of each."""
+
+    @property
+    def device(self) -> str:
+        """Where to compute."""
+
+
+def settings_of(options: ScanOptions, outbox: str, threads: int, workers: int, share: float) -> dict[str, Any]:
+    """The first line that a worker reads. `workers` and `share` are for its pacer."""
+    pace = {"workers": workers, "share": share}
+    told = {"options": dict(vars(options)), "outbox": outbox, "threads": threads, "pace": pace}
+    return {**told, "parent": os.getpid()}
 
 
 def main() -> None:
@@ -51,8 +72,12 @@ def main() -> None:
 def _work(jobs: BinaryIO, say: Say, settings: dict[str, Any]) -> None:
     import torch
 
+    from ..hub import transport
+    from ..hub.budget import Budget
+    from ..hub.pace import Pacer
     from ..scanning import quiet
 
+    transport.install(Pacer(**settings["pace"]), Budget())
     torch.set_num_threads(settings["threads"])
     quiet()
     options, box = read_options(settings["options"]), open_box(settings["outbox"])

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 from tests.bench import listing as walks
 from tests.bench.generate import generate
@@ -19,6 +20,7 @@ from tests.bench.processes import MB, Timed, in_turn
 from tests.bench.report import Report, machine
 from tests.bench.serve import serving
 from tests.bench.shapes import SHAPES, Shape
+from tests.bench.workers import one_and_two, ratio
 
 SWINDEX = str(Path(sys.executable).parent / "swindex")
 TEXT = Path(__file__).parents[2] / "crawler" / "texts" / "wikitext2.txt"
@@ -260,7 +262,7 @@ def huge(bench: Bench) -> None:
 
 def faults(bench: Bench) -> None:
     """500 small checkpoints, crawled with and without a tenth of all answers faulty."""
-    from tests.bench.faults import compare  # imports torch, which the others leave to processes of their own
+    from tests.bench.faults import compare, ends  # imports torch, which the others leave to processes of their own
 
     with tempfile.TemporaryDirectory(prefix="swindex-faults-") as folder:
         both = compare(500, Path(folder))
@@ -273,9 +275,9 @@ def faults(bench: Bench) -> None:
     )
     report.table("What struck", ("fault", "times"), sorted(both.faults.items()))
     report.say(", ".join(f"{n} {o}" for o, n in both.faulty.outcomes.items()))
-    wrong = [a.outcome != b.outcome for a, b in zip(both.clean.attempts, both.faulty.attempts, strict=True)]
+    wrong = ends(both.clean).items() ^ ends(both.faulty).items()
     targets = [
-        report.target("models with another outcome", sum(wrong), 0),
+        report.target("models with another outcome", len(wrong), 0),
         report.target("models with another record", len(both.differing), 0),
     ]
     kept = {"faults": dict(both.faults), "outcomes": both.faulty.outcomes, "requests": both.requests}
@@ -283,12 +285,23 @@ def faults(bench: Bench) -> None:
     report.keep("faults", **kept, **seconds, targets=targets)
 
 
+def workers(bench: Bench) -> None:
+    """Sixteen small models through one worker process and through two, a thread each."""
+    crawls = one_and_two(bench.runs)
+    columns = ("workers", "wall s, warm", "wall s, with start")
+    rows = [(str(c.workers), median(c.seconds), median(c.whole)) for c in crawls]
+    bench.report.table(f"Worker processes, {bench.runs} runs each", columns, rows)
+    targets = [bench.report.target("time of two workers against one, warm", 1 / ratio(crawls), 1 / 1.7)]
+    bench.report.say(f"two are x{ratio(crawls):.2f} as fast warm, x{ratio(crawls, whole=True):.2f} with their start")
+    bench.report.keep("workers", rows=[c.as_json() for c in crawls], targets=targets)
+
+
 def outcome(ours: Timed) -> str:
     """What a scan says."""
     return f"{ours.scan['scans'][-1]['outcome']}, {[w['id'] for w in ours.scan['super_weights']]}"
 
 
-DEFAULT: tuple[Callable[[Bench], None], ...] = (lookup, detection, hub, sizes, effects, listing)
+DEFAULT: tuple[Callable[[Bench], None], ...] = (lookup, detection, hub, sizes, effects, listing, workers, faults)
 LARGE: tuple[Callable[[Bench], None], ...] = (large, huge)
 OTHER: tuple[Callable[[Bench], None], ...] = (faults,)
 """Run by name alone."""

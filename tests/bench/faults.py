@@ -15,8 +15,8 @@ from typing import Any
 from huggingface_hub import HfApi
 from safetensors.torch import load_file, save
 
-from swindex.crawler import crawling
-from swindex.crawler.crawling import CrawlOptions, CrawlReport
+from swindex.crawler.crawl import run
+from swindex.crawler.crawl.report import CrawlReport
 from swindex.crawler.detection.run import Options
 from swindex.crawler.hub import retry, transport
 from swindex.index.store import Index
@@ -24,7 +24,7 @@ from tests.hub import Hub
 
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
 SHARE = 0.1
-QUICK = CrawlOptions(scan=Options(effects=False, depth="screen"))
+QUICK = Options(effects=False, depth="screen")
 CONFIG = b'{"model_type": "llama", "architectures": ["LlamaForCausalLM"]}'
 REMOTE = b'{"model_type": "x1", "architectures": ["XForCausalLM"], "auto_map": {"AutoModelForCausalLM": "m.X"}}'
 TWINS = ("stories260k-one", "aidreams260k", "stories260k", "aidreams260k", "stories260k-pair", "aidreams260k")
@@ -48,9 +48,12 @@ class Both:
     @property
     def outcomes_differ(self) -> bool:
         """Whether a model ended otherwise."""
-        return [(a.model_id, a.outcome) for a in self.clean.attempts] != [
-            (a.model_id, a.outcome) for a in self.faulty.attempts
-        ]
+        return ends(self.clean) != ends(self.faulty)
+
+
+def ends(report: CrawlReport) -> dict[str, str]:
+    """How each model ended; a failure that passed was tried again."""
+    return {a.model_id: a.outcome for a in report.attempts}
 
 
 def fill(hub: Hub, count: int) -> list[str]:
@@ -88,7 +91,7 @@ def _refused(hub: Hub, name: str, number: int) -> None:
         hub.add(name, kept.pop("files"), **kept)
 
 
-def compare(count: int, folder: Path, options: CrawlOptions = QUICK, seed: int = 0) -> Both:
+def compare(count: int, folder: Path, options: Options = QUICK, seed: int = 0) -> Both:
     """Both runs, in this process."""
     with Hub() as hub, short_waits():
         names = fill(hub, count)
@@ -100,12 +103,12 @@ def compare(count: int, folder: Path, options: CrawlOptions = QUICK, seed: int =
     return Both(clean, faulty, differing, (asked, asked_faulty), rule.drawn, repeated)
 
 
-def _run(names: list[str], hub: Hub, index: Path, options: CrawlOptions) -> tuple[CrawlReport, int, int]:
+def _run(names: list[str], hub: Hub, index: Path, options: Options) -> tuple[CrawlReport, int, int]:
     transport.uninstall()
     traffic = transport.install()
     hub.log.reset()
     try:
-        report = crawling.crawl(names, index=index, options=options, api=HfApi(endpoint=hub.url, token=False))
+        report = run.crawl(names, index=index, options=options, api=HfApi(endpoint=hub.url, token=False))
     finally:
         transport.uninstall()
     return report, hub.log.count(), traffic.repeated
