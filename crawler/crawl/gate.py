@@ -60,7 +60,7 @@ class Gate:
         return replace(
             passed,
             done=done and replace(done, seconds=round(monotonic() - started, 3)),
-            content=content_of(checkpoint),
+            content=content_of(checkpoint) if passed.job else None,
             revision=checkpoint.revision,
             requests=meter.requests,
             bytes=meter.bytes,

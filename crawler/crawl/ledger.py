@@ -57,23 +57,27 @@ class Ledger:
             seconds=done.seconds,
         )
         if not self.state.has(noted):
-            self._settle(done, noted)
-            self._count(done, noted)
+            self._count(done, noted, ended=self._settle(done, noted))
         return noted
 
-    def _settle(self, done: Done, noted: Noted) -> None:
-        if not done.lasting and done.job.tries + 1 < TRIES:
+    def _settle(self, done: Done, noted: Noted) -> bool:
+        """Note it, and whether the model is done with in this run."""
+        name = noted.model_id
+        again = not done.lasting and done.job.tries + 1 < TRIES
+        if again:
             self.state.again(noted, Queued(done.job.again()))
-        elif noted.model_id in self.follows:
-            self.follows.remove(noted.model_id)
+        elif name in self.follows:
+            self.follows.remove(name)
             self.state.note(noted)
+            return False
         else:
-            kept = done.lasting and noted.model_id not in self._losses
-            self.state.done(noted, self._known(noted.model_id) if kept else None)
+            kept = done.lasting and name not in self._losses
+            self.state.done(noted, self._known(name) if kept else None)
+        return not again
 
-    def _count(self, done: Done, noted: Noted) -> None:
+    def _count(self, done: Done, noted: Noted, *, ended: bool) -> None:
         status = self.status
-        status.outcomes[noted.outcome] += 1
+        status.outcomes[noted.outcome] += ended
         status.how[noted.how] += 1
         status.appended += noted.appended
         status.bytes += noted.bytes

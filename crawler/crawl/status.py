@@ -33,7 +33,7 @@ class Status:
     waiting_bytes: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     how: Counter[str] = field(default_factory=Counter)
-    """Finished models by what it took: scan, twin, survival."""
+    """Attempts by what they were: scan, twin, survival."""
     appended: int = 0
     bytes: int = 0
     requests: int = 0
