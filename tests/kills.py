@@ -1,4 +1,4 @@
-"""Kill a crawl and see what is lost: python -m tests.kills operations DIR, or moments DIR TIMES, or crawls DIR TIMES
+"""Kill a crawl and see what is lost: python -m tests.kills operations DIR, moments|crawls DIR TIMES [SEED]
 
 `operations`: the one writer at each of its operations. `moments`: the writer at random moments, `crawls`: a crawl with
 its worker processes at random moments, as often as said.
@@ -249,9 +249,9 @@ def _said(folder: Path) -> dict[str, Any]:
 
 def main(kind: str, folder: str, *more: str) -> None:
     """Kill and judge."""
-    root, times = Path(folder), int(more[0]) if more else 0
-    work = {"operations": lambda: operations(root), "moments": lambda: moments(root, times)}
-    print(json.dumps({**work, "crawls": lambda: crawls(root, times)}[kind]()))
+    root, numbers = Path(folder), [int(m) for m in more]
+    work: dict[str, Callable[..., dict[str, Any]]] = {"operations": operations, "moments": moments, "crawls": crawls}
+    print(json.dumps(work[kind](root, *numbers)))
 
 
 if __name__ == "__main__":

@@ -288,11 +288,17 @@ def faults(bench: Bench) -> None:
 def workers(bench: Bench) -> None:
     """Sixteen small models through one worker process and through two, a thread each."""
     crawls = one_and_two(bench.runs)
-    columns = ("workers", "wall s, warm", "wall s, with start")
-    rows = [(str(c.workers), median(c.seconds), median(c.whole)) for c in crawls]
+    columns = ("workers", "wall s, warm", "wall s, with start", "processor s of the busiest, warm")
+    rows = [(str(c.workers), median(c.seconds), median(c.whole), median(c.busiest)) for c in crawls]
     bench.report.table(f"Worker processes, {bench.runs} runs each", columns, rows)
-    targets = [bench.report.target("time of two workers against one, warm", 1 / ratio(crawls), 1 / 1.7)]
-    bench.report.say(f"two are x{ratio(crawls):.2f} as fast warm, x{ratio(crawls, whole=True):.2f} with their start")
+    wall, whole, busiest = (ratio(crawls, f) for f in (lambda c: c.seconds, lambda c: c.whole, lambda c: c.busiest))
+    targets = [
+        bench.report.target("time of two workers against one, warm", 1 / wall, 1 / 1.7),
+        bench.report.target("the same where each has a core to itself (processor time)", 1 / busiest, 1 / 1.7),
+    ]
+    bench.report.say(
+        f"two are x{wall:.2f} as fast warm, x{whole:.2f} with their start, x{busiest:.2f} by processor time"
+    )
     bench.report.keep("workers", rows=[c.as_json() for c in crawls], targets=targets)
 
 

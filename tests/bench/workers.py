@@ -3,11 +3,12 @@
 The Hub is another process of this machine and takes its part of the cores.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,18 +36,20 @@ class Crawl:
     """Once the workers have done a job each."""
     whole: list[float] = field(default_factory=list)
     """With their start."""
+    busiest: list[float] = field(default_factory=list)
+    """Processor seconds of the worker that took most, warm: the wall time where each has a core to itself."""
 
     def run(self, variables: dict[str, str]) -> None:
         """Scan all models once."""
         with tempfile.TemporaryDirectory() as folder:
             started = time.perf_counter()
             with Pool(self.workers, None, Options(), folder, threads=1, variables=variables) as pool:
-                for _ in pool.run(iter(WARM[: self.workers])):
-                    pass
-                warm = time.perf_counter()
+                pids = [e.facts["pid"] for e in pool.run(iter(WARM[: self.workers])) if e.kind == "started"]
+                before, warm = [processor(pid) for pid in pids], time.perf_counter()
                 for _ in pool.run(iter(JOBS)):
                     pass
                 ended = time.perf_counter()
+                self.busiest.append(max(processor(pid) - was for pid, was in zip(pids, before, strict=True)))
             self._check(Path(folder))
         self.seconds.append(ended - warm)
         self.whole.append(ended - started)
@@ -58,7 +61,7 @@ class Crawl:
 
     def as_json(self) -> dict[str, object]:
         """Plain data."""
-        rounded = {"warm_s": self.seconds, "whole_s": self.whole}
+        rounded = {"warm_s": self.seconds, "whole_s": self.whole, "busiest_processor_s": self.busiest}
         return {"workers": self.workers, **{k: [round(x, 3) for x in v] for k, v in rounded.items()}}
 
 
@@ -72,10 +75,16 @@ def one_and_two(runs: int) -> tuple[Crawl, Crawl]:
     return crawls
 
 
-def ratio(crawls: tuple[Crawl, Crawl], *, whole: bool = False) -> float:
-    """How many times as fast two are as one."""
-    one, two = (median(c.whole if whole else c.seconds) for c in crawls)
+def ratio(crawls: tuple[Crawl, Crawl], figure: Callable[[Crawl], list[float]]) -> float:
+    """How many times as much one takes as two, median of the runs."""
+    one, two = (median(figure(c)) for c in crawls)
     return one / two
+
+
+def processor(pid: int) -> float:
+    """Processor seconds of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
