@@ -7,23 +7,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .crawl.front import plan as plan
-    from .crawl.front import policy_of as policy_of
-    from .crawl.plan import Plan as Plan
-    from .crawl.policy import Policy as Policy
-    from .crawl.report import CrawlReport as CrawlReport
-    from .crawl.run import crawl as crawl
+    from .crawling.front import plan as plan
+    from .crawling.front import policy_of as policy_of
+    from .crawling.plan import Plan as Plan
+    from .crawling.policy import Policy as Policy
+    from .crawling.report import CrawlReport as CrawlReport
+    from .crawling.run import crawl as crawl
     from .detection.options import Options as Options
     from .scanning import scan as scan
 
 _MODULE = {
-    "CrawlReport": "crawl.report",
+    "CrawlReport": "crawling.report",
     "Options": "detection.options",
-    "Plan": "crawl.plan",
-    "Policy": "crawl.policy",
-    "crawl": "crawl.run",
-    "plan": "crawl.front",
-    "policy_of": "crawl.front",
+    "Plan": "crawling.plan",
+    "Policy": "crawling.policy",
+    "crawl": "crawling.run",
+    "plan": "crawling.front",
+    "policy_of": "crawling.front",
     "scan": "scanning",
 }
 __all__ = sorted(_MODULE)

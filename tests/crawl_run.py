@@ -6,10 +6,10 @@ Does what the index does not have yet, appends as it goes, and prints each model
 import sys
 from pathlib import Path
 
-from swindex.crawler.crawl.collect import Collector
-from swindex.crawler.crawl.jobs import Done, Job
-from swindex.crawler.crawl.outbox import Outbox
-from swindex.crawler.crawl.pool import Pool
+from swindex.crawler.crawling.collect import Collector
+from swindex.crawler.crawling.jobs import Done, Job
+from swindex.crawler.crawling.outbox import Outbox
+from swindex.crawler.crawling.pool import Pool
 from swindex.crawler.detection.run import Options
 from swindex.index.store import Index
 

@@ -5,8 +5,8 @@ import sys
 import tempfile
 from typing import Any
 
-from swindex.crawler.crawl.fleet import Fleet, group
-from swindex.crawler.crawl.jobs import Job
+from swindex.crawler.crawling.fleet import Fleet, group
+from swindex.crawler.crawling.jobs import Job
 from swindex.crawler.detection.run import Options
 
 OPTIONS = Options(window=32)

@@ -20,9 +20,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from swindex.crawler.crawl.collect import Collector
-from swindex.crawler.crawl.jobs import Done, Job
-from swindex.crawler.crawl.outbox import Outbox
+from swindex.crawler.crawling.collect import Collector
+from swindex.crawler.crawling.jobs import Done, Job
+from swindex.crawler.crawling.outbox import Outbox
 from swindex.crawler.parts.result import Result, refused
 from swindex.crawler.refusal import failed, unsupported
 from swindex.index import database

@@ -13,10 +13,10 @@ import pytest
 from huggingface_hub import HfApi
 from safetensors.numpy import load_file
 
-from swindex.crawler.crawl import front, run
-from swindex.crawler.crawl.plan import Plan
-from swindex.crawler.crawl.policy import Policy
-from swindex.crawler.crawl.report import CrawlReport
+from swindex.crawler.crawling import front, run
+from swindex.crawler.crawling.plan import Plan
+from swindex.crawler.crawling.policy import Policy
+from swindex.crawler.crawling.report import CrawlReport
 from swindex.crawler.detection.options import Options
 from swindex.index import database
 from swindex.index.check import check

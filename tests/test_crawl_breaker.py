@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swindex.crawler.crawl.breaker import Breaker, Rule
-from swindex.crawler.crawl.jobs import Done, Job
+from swindex.crawler.crawling.breaker import Breaker, Rule
+from swindex.crawler.crawling.jobs import Done, Job
 from swindex.crawler.parts.result import Result, refused
 from swindex.crawler.refusal import Refusal
 from swindex.schema.types import Outcome

@@ -14,11 +14,11 @@ from huggingface_hub import HfApi
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from swindex.crawler.crawl import listing, walk
-from swindex.crawler.crawl.listing import DiscoveryError, Page, pages
-from swindex.crawler.crawl.policy import Listing, Policy
-from swindex.crawler.crawl.row import EXPAND, BadRow, Row, read_row
-from swindex.crawler.crawl.state import State
+from swindex.crawler.crawling import listing, walk
+from swindex.crawler.crawling.listing import DiscoveryError, Page, pages
+from swindex.crawler.crawling.policy import Listing, Policy
+from swindex.crawler.crawling.row import EXPAND, BadRow, Row, read_row
+from swindex.crawler.crawling.state import State
 from swindex.crawler.hub import retry
 from swindex.index.store import Index
 from swindex.schema.ids import is_model_id

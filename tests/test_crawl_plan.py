@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from huggingface_hub import HfApi
 
-from swindex.crawler.crawl import plan as planning
-from swindex.crawler.crawl.decide import queued
-from swindex.crawler.crawl.plan import Plan
-from swindex.crawler.crawl.policy import Policy
-from swindex.crawler.crawl.row import Row
-from swindex.crawler.crawl.state import Known, Noted, Queued, State
-from swindex.crawler.crawl.walk import listing_of, walk
+from swindex.crawler.crawling import plan as planning
+from swindex.crawler.crawling.decide import queued
+from swindex.crawler.crawling.plan import Plan
+from swindex.crawler.crawling.policy import Policy
+from swindex.crawler.crawling.row import Row
+from swindex.crawler.crawling.state import Known, Noted, Queued, State
+from swindex.crawler.crawling.walk import listing_of, walk
 from swindex.crawler.parts.result import DETECTOR
 from swindex.index.store import Index
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from swindex.crawler.crawl.policy import DEFAULT, RULES, Policy
-from swindex.crawler.crawl.row import Row
+from swindex.crawler.crawling.policy import DEFAULT, RULES, Policy
+from swindex.crawler.crawling.row import Row
 from swindex.schema.errors import UsageError
 
 SHA = "a" * 40
@@ -194,4 +194,4 @@ def test_the_reason_says_how_large_a_model_is() -> None:
 def test_the_default_file_is_data_of_the_package() -> None:
     settings = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
 
-    assert "*.toml" in settings["tool"]["setuptools"]["package-data"]["swindex.crawler.crawl"]
+    assert "*.toml" in settings["tool"]["setuptools"]["package-data"]["swindex.crawler.crawling"]

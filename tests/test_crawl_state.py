@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 from huggingface_hub import HfApi
 
-from swindex.crawler.crawl.decide import decide
-from swindex.crawler.crawl.jobs import Job
-from swindex.crawler.crawl.policy import Listing, Policy
-from swindex.crawler.crawl.row import Row
-from swindex.crawler.crawl.state import Known, Noted, Place, Queued, State, path_in
-from swindex.crawler.crawl.walk import listing_of, walk
+from swindex.crawler.crawling.decide import decide
+from swindex.crawler.crawling.jobs import Job
+from swindex.crawler.crawling.policy import Listing, Policy
+from swindex.crawler.crawling.row import Row
+from swindex.crawler.crawling.state import Known, Noted, Place, Queued, State, path_in
+from swindex.crawler.crawling.walk import listing_of, walk
 from swindex.crawler.parts.result import DETECTOR
 from swindex.index.check import check
 from swindex.index.errors import Locked, StoreError
@@ -341,7 +341,7 @@ def test_the_rate_is_the_median_of_what_scans_read(index: Index) -> None:
 HOLDER = """
 import sys, time
 from pathlib import Path
-from swindex.crawler.crawl.state import State
+from swindex.crawler.crawling.state import State
 from swindex.index.store import Index
 with State.open(Index(Path(sys.argv[1]))):
     print("in", flush=True)
@@ -547,9 +547,9 @@ WALKER = """
 import sys
 from pathlib import Path
 from huggingface_hub import HfApi
-from swindex.crawler.crawl.policy import Listing, Policy
-from swindex.crawler.crawl.state import State
-from swindex.crawler.crawl.walk import walk
+from swindex.crawler.crawling.policy import Listing, Policy
+from swindex.crawler.crawling.state import State
+from swindex.crawler.crawling.walk import walk
 from swindex.index.store import Index
 index = Index(Path(sys.argv[1]))
 print("started", flush=True)

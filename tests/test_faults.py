@@ -19,7 +19,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.utils import hf_raise_for_status, httpx  # type: ignore[attr-defined]
 
 from swindex.crawler.checkpoint.hub import HubCheckpoint, refusal_of
-from swindex.crawler.crawl import run
+from swindex.crawler.crawling import run
 from swindex.crawler.detection.run import Options
 from swindex.crawler.hub import pace, retry, shared, transport
 from swindex.crawler.parts.result import Result

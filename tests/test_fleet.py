@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swindex.crawler.crawl import fleet
-from swindex.crawler.crawl.collect import collect
-from swindex.crawler.crawl.fleet import Fleet, executor, group
-from swindex.crawler.crawl.fleet_steps import ScanShare, read_jobs, write_jobs
-from swindex.crawler.crawl.jobs import Job
-from swindex.crawler.crawl.limits import GB
-from swindex.crawler.crawl.outbox import Outbox, open_box
-from swindex.crawler.crawl.worker import settings_of
+from swindex.crawler.crawling import fleet
+from swindex.crawler.crawling.collect import collect
+from swindex.crawler.crawling.fleet import Fleet, executor, group
+from swindex.crawler.crawling.fleet_steps import ScanShare, read_jobs, write_jobs
+from swindex.crawler.crawling.jobs import Job
+from swindex.crawler.crawling.limits import GB
+from swindex.crawler.crawling.outbox import Outbox, open_box
+from swindex.crawler.crawling.worker import settings_of
 from swindex.crawler.detection.run import Options
 from swindex.index import database
 from swindex.index.check import check

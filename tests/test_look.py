@@ -18,10 +18,10 @@ from swindex.api.changes import change
 from swindex.api.client import Client
 from swindex.api.report import report
 from swindex.crawler.checkpoint.hub import HubCheckpoint
-from swindex.crawler.crawl import run
-from swindex.crawler.crawl.jobs import Done, Job
-from swindex.crawler.crawl.look import FineTunes, Looked, is_settled, joined, look
-from swindex.crawler.crawl.twins import contents, own_scan, share
+from swindex.crawler.crawling import run
+from swindex.crawler.crawling.jobs import Done, Job
+from swindex.crawler.crawling.look import FineTunes, Looked, is_settled, joined, look
+from swindex.crawler.crawling.twins import contents, own_scan, share
 from swindex.crawler.detection.run import Options
 from swindex.crawler.parts.content import content_of
 from swindex.crawler.scanning import scan_checkpoint

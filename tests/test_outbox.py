@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from swindex.crawler.crawl.bucket import Bucket
-from swindex.crawler.crawl.collect import Collector, collect
-from swindex.crawler.crawl.jobs import Job
-from swindex.crawler.crawl.outbox import Box, Outbox, key_of, to_bytes
+from swindex.crawler.crawling.bucket import Bucket
+from swindex.crawler.crawling.collect import Collector, collect
+from swindex.crawler.crawling.jobs import Job
+from swindex.crawler.crawling.outbox import Box, Outbox, key_of, to_bytes
 from swindex.index import database
 from swindex.index.store import Index
 

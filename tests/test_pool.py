@@ -15,15 +15,15 @@ from huggingface_hub import HfApi
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swindex.crawler.crawl import run
-from swindex.crawler.crawl.child import READ_TOKEN, environment
-from swindex.crawler.crawl.collect import collect
-from swindex.crawler.crawl.jobs import Done, Job
-from swindex.crawler.crawl.limits import GB, TimeLimit, memory_of
-from swindex.crawler.crawl.outbox import Outbox
-from swindex.crawler.crawl.pool import Event, Pool
-from swindex.crawler.crawl.queue import Queue
-from swindex.crawler.crawl.task import do
+from swindex.crawler.crawling import run
+from swindex.crawler.crawling.child import READ_TOKEN, environment
+from swindex.crawler.crawling.collect import collect
+from swindex.crawler.crawling.jobs import Done, Job
+from swindex.crawler.crawling.limits import GB, TimeLimit, memory_of
+from swindex.crawler.crawling.outbox import Outbox
+from swindex.crawler.crawling.pool import Event, Pool
+from swindex.crawler.crawling.queue import Queue
+from swindex.crawler.crawling.task import do
 from swindex.crawler.detection.run import Options
 from swindex.index import database
 from swindex.index.check import check
@@ -122,7 +122,7 @@ def test_memory_that_is_not_there_is_too_large(hub: Hub, monkeypatch: pytest.Mon
     def none_left(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("swindex.crawler.crawl.task.scan_checkpoint", none_left)
+    monkeypatch.setattr("swindex.crawler.crawling.task.scan_checkpoint", none_left)
 
     assert do(Job(MODELS[0]), QUICK, api=HfApi(endpoint=hub.url)).result.scan.outcome == "too_large"
 
@@ -131,7 +131,7 @@ def test_what_nobody_foresaw_is_a_failed_scan(hub: Hub, monkeypatch: pytest.Monk
     def broken(*_: object) -> None:
         raise KeyError("x")
 
-    monkeypatch.setattr("swindex.crawler.crawl.task.HubCheckpoint._pin", broken)
+    monkeypatch.setattr("swindex.crawler.crawling.task.HubCheckpoint._pin", broken)
     done = do(Job(MODELS[0], "a" * 40), QUICK, api=HfApi(endpoint=hub.url))
 
     assert (done.result.scan.outcome, done.result.scan.revision, done.lasting) == ("failed", "a" * 40, True)
@@ -365,7 +365,7 @@ def test_a_crawl_killed_at_random_moments_gives_the_records_of_a_plain_one(hub: 
 
 
 def test_a_worker_reads_its_input_to_the_end_and_ends() -> None:
-    command = [sys.executable, "-P", "-m", "swindex.crawler.crawl.worker"]
+    command = [sys.executable, "-P", "-m", "swindex.crawler.crawling.worker"]
     done = subprocess.run(command, input=b"", capture_output=True, timeout=60)
 
     assert (done.returncode, done.stdout) == (0, b"")

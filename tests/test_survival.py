@@ -21,8 +21,8 @@ from torch import Tensor
 
 from swindex.crawler.checkpoint.hub import HubCheckpoint
 from swindex.crawler.checkpoint.local import LocalCheckpoint
-from swindex.crawler.crawl import survival as surveying
-from swindex.crawler.crawl.survival import survey
+from swindex.crawler.crawling import survival as surveying
+from swindex.crawler.crawling.survival import survey
 from swindex.crawler.refusal import Refusal
 from swindex.schema.__main__ import json_schema
 from swindex.schema.canonical import canonical_bytes

@@ -26,7 +26,7 @@ CHECKS = (
     ("search", ["-m", "swindex.api", "search", "olmo"], 0, "allenai/OLMo-1B-0724-hf"),
     (
         "the default policy",
-        ["-c", "from swindex.crawler.crawl.policy import Policy; print(Policy.read() == Policy())"],
+        ["-c", "from swindex.crawler.crawling.policy import Policy; print(Policy.read() == Policy())"],
         0,
         "True",
     ),

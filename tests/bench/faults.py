@@ -15,8 +15,8 @@ from typing import Any
 from huggingface_hub import HfApi
 from safetensors.torch import load_file, save
 
-from swindex.crawler.crawl import run
-from swindex.crawler.crawl.report import CrawlReport
+from swindex.crawler.crawling import run
+from swindex.crawler.crawling.report import CrawlReport
 from swindex.crawler.detection.run import Options
 from swindex.crawler.hub import retry, transport
 from swindex.index.store import Index

@@ -18,11 +18,11 @@ from urllib.request import Request, urlopen
 
 from huggingface_hub import HfApi
 
-from swindex.crawler.crawl import plan as planning
-from swindex.crawler.crawl.policy import Policy
-from swindex.crawler.crawl.row import EXPAND
-from swindex.crawler.crawl.state import Known, State
-from swindex.crawler.crawl.walk import walk
+from swindex.crawler.crawling import plan as planning
+from swindex.crawler.crawling.policy import Policy
+from swindex.crawler.crawling.row import EXPAND
+from swindex.crawler.crawling.state import Known, State
+from swindex.crawler.crawling.walk import walk
 from swindex.crawler.parts.result import DETECTOR
 from swindex.index.store import Index
 from tests.hub import Hub

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from swindex.crawler.crawl.jobs import Job
-from swindex.crawler.crawl.outbox import Outbox
-from swindex.crawler.crawl.pool import Pool
+from swindex.crawler.crawling.jobs import Job
+from swindex.crawler.crawling.outbox import Outbox
+from swindex.crawler.crawling.pool import Pool
 from swindex.crawler.detection.run import Options
 from tests.hub import Hub
 

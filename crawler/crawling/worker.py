@@ -1,4 +1,4 @@
-"""A process that does one job after the other: `python -P -m swindex.crawler.crawl.worker`, which `child` starts.
+"""A process that does one job after the other: `python -P -m swindex.crawler.crawling.worker`, which `child` starts.
 
 Reads settings and then jobs as JSON lines from its standard input until that ends; puts each `Done` in the outbox;
 says on its standard output, one JSON object a line, what it is at. Dies with its parent. Knows no other worker.
