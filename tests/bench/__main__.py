@@ -4,56 +4,19 @@
 """
 
 import argparse
-import json
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 
-from tests.bench import listing as walks
-from tests.bench.generate import generate
+from tests.bench.bench import PROMPT, RESERVE, SWINDEX, TEXT, TIMES, Bench
+from tests.bench.crawls import faults, listing, workers
 from tests.bench.processes import MB, Timed, in_turn
 from tests.bench.report import Report, machine
 from tests.bench.serve import serving
 from tests.bench.shapes import SHAPES, Shape
-from tests.bench.workers import one_and_two, ratio
-
-SWINDEX = str(Path(sys.executable).parent / "swindex")
-TEXT = Path(__file__).parents[2] / "crawler" / "texts" / "wikitext2.txt"
-RESERVE = 500.0
-"""MB that a scan may take beside two layers in float32 and its streams."""
-TIMES = ("", "wall s", "after imports s", "peak MB")
-PROMPT = 2 * 64
-"""Tokens watched."""
-
-
-class Bench:
-    """The benchmarks, and where their checkpoints are."""
-
-    def __init__(self, folder: Path, runs: int, report: Report) -> None:
-        self.folder, self.runs, self.report = folder, runs, report
-
-    def made(self, name: str) -> Path:
-        """The generated checkpoint, written if it is not there."""
-        return generate(SHAPES[name], self.folder / name)
-
-    def scan(self, title: str, target: str, *options: str, environment: dict[str, str] | None = None) -> Timed:
-        """A scan of a folder or a model."""
-        record = self.folder / f"record-{abs(hash((title, target)))}.json"
-        command = [SWINDEX, "scan", target, "--json", *options, "--out", str(record)]
-        return Timed(title, command, record, environment or {})
-
-    def usual(self, title: str, name: str, *arguments: str) -> Timed:
-        """The usual way on a folder."""
-        return Timed(title, [sys.executable, "-m", "tests.bench.usual", str(self.folder / name), *arguments])
-
-    def show(self, title: str, rows: list[Timed]) -> None:
-        """A table of processes."""
-        self.report.table(title, TIMES, [(t.name, t.wall, t.inside, t.memory) for t in rows])
 
 
 def lookup(bench: Bench) -> None:
@@ -201,42 +164,6 @@ def sizes(bench: Bench, names: tuple[str, ...] = ("llama-0.1b", "llama-0.35b", "
     report.keep("sizes", rows=kept, targets=targets)
 
 
-def listing(bench: Bench, models: int = 1_000_000) -> None:
-    """A listing in which nothing changed, against the client alone on the same pages; the Hub shares this machine."""
-    folder, module = bench.folder / "listing", [sys.executable, "-m", "tests.bench.listing"]
-    subprocess.run([*module, "prepare", str(folder), str(models)], check=True)
-    with walks.serving(models) as url:
-        environment = {"HF_ENDPOINT": url}
-        names = {"swindex crawl's walk": ["ours", str(folder)], "swindex crawl --plan": ["plan", str(folder)]}
-        arguments = {**names, "HfApi.list_models": ["bare"]}
-        rows = [Timed(n, [*module, *a], environment=environment) for n, a in arguments.items()]
-        in_turn(rows, bench.runs, warm=False)
-        walks.requests(url, reset=True)
-        rows[0].run(count=False)
-        asked = [path for path in walks.requests(url) if path not in CLIENTS_OWN]
-    ours, plan, bare = (json.loads(row.output) for row in rows)
-    bench.report.table(
-        f"A listing of {models} models, all known at their commits, {bench.runs} runs each, after imports",
-        ("", "models/s", "wall s", "CPU s, last run", "peak MB"),
-        [(t.name, models / t.inside, t.inside, f["cpu_seconds"], f["peak_mb"])
-         for t, f in zip(rows, (ours, plan, bare), strict=True)],
-    )  # fmt: skip
-    targets = [
-        bench.report.target("wall time against the client alone", rows[0].inside / rows[2].inside, 1 / 0.7),
-        bench.report.target("CPU time against the client alone", ours["cpu_seconds"] / bare["cpu_seconds"], 1 / 0.7),
-        bench.report.target("peak memory, MB", max(ours["peak_mb"], plan["peak_mb"]), 300),
-        bench.report.target("requests beyond the listing's pages", len(asked) - models / 1000, 0),
-        bench.report.target("requests for anything else", sum(path != "/api/models" for path in asked), 0),
-        bench.report.target("models not told to be known", models - ours["indexed"], 0),
-    ]
-    kept = [{**row.as_json(), "last": json.loads(row.output)} for row in rows]
-    bench.report.keep("listing", rows=kept, targets=targets)
-
-
-CLIENTS_OWN = ("/api/agent-harnesses",)
-"""What huggingface_hub asks for on its own account, once a day."""
-
-
 def large(bench: Bench) -> None:
     """The table of sizes up to 7 billion parameters, and the usual way on the largest."""
     name = "llama-7b"
@@ -260,48 +187,6 @@ def huge(bench: Bench) -> None:
     bench.report.keep("huge", rows=[ours.as_json()], targets=costs(bench.report, ours, SHAPES[name]))
 
 
-def faults(bench: Bench) -> None:
-    """500 small checkpoints, crawled with and without a tenth of all answers faulty."""
-    from tests.bench.faults import compare, ends  # imports torch, which the others leave to processes of their own
-
-    with tempfile.TemporaryDirectory(prefix="swindex-faults-") as folder:
-        both = compare(500, Path(folder))
-    report, (asked, asked_faulty) = bench.report, both.requests
-    rows = [("without", asked, 0, both.clean.seconds), ("with", asked_faulty, both.repeated, both.faulty.seconds)]
-    report.table(
-        "500 checkpoints, a tenth of all answers faulty",
-        ("faults", "requests", "repeated before the body", "wall s"),
-        rows,
-    )
-    report.table("What struck", ("fault", "times"), sorted(both.faults.items()))
-    report.say(", ".join(f"{n} {o}" for o, n in both.faulty.outcomes.items()))
-    wrong = ends(both.clean).items() ^ ends(both.faulty).items()
-    targets = [
-        report.target("models with another outcome", len(wrong), 0),
-        report.target("models with another record", len(both.differing), 0),
-    ]
-    kept = {"faults": dict(both.faults), "outcomes": both.faulty.outcomes, "requests": both.requests}
-    seconds = {"clean_s": both.clean.seconds, "faulty_s": both.faulty.seconds, "repeated": both.repeated}
-    report.keep("faults", **kept, **seconds, targets=targets)
-
-
-def workers(bench: Bench) -> None:
-    """Sixteen small models through one worker process and through two, a thread each."""
-    crawls = one_and_two(bench.runs)
-    columns = ("workers", "wall s, warm", "wall s, with start", "processor s of the busiest, warm")
-    rows = [(str(c.workers), median(c.seconds), median(c.whole), median(c.busiest)) for c in crawls]
-    bench.report.table(f"Worker processes, {bench.runs} runs each", columns, rows)
-    wall, whole, busiest = (ratio(crawls, f) for f in (lambda c: c.seconds, lambda c: c.whole, lambda c: c.busiest))
-    targets = [
-        bench.report.target("time of two workers against one, warm", 1 / wall, 1 / 1.7),
-        bench.report.target("the same where each has a core to itself (processor time)", 1 / busiest, 1 / 1.7),
-    ]
-    bench.report.say(
-        f"two are x{wall:.2f} as fast warm, x{whole:.2f} with their start, x{busiest:.2f} by processor time"
-    )
-    bench.report.keep("workers", rows=[c.as_json() for c in crawls], targets=targets)
-
-
 def outcome(ours: Timed) -> str:
     """What a scan says."""
     return f"{ours.scan['scans'][-1]['outcome']}, {[w['id'] for w in ours.scan['super_weights']]}"
@@ -309,13 +194,11 @@ def outcome(ours: Timed) -> str:
 
 DEFAULT: tuple[Callable[[Bench], None], ...] = (lookup, detection, hub, sizes, effects, listing, workers, faults)
 LARGE: tuple[Callable[[Bench], None], ...] = (large, huge)
-OTHER: tuple[Callable[[Bench], None], ...] = (faults,)
-"""Run by name alone."""
 
 
 def main() -> None:
     """Run the benchmarks, print them, and keep their figures in tests/bench/results."""
-    names = {f.__name__: f for f in (*DEFAULT, *LARGE, *OTHER)}
+    names = {f.__name__: f for f in (*DEFAULT, *LARGE)}
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="counted runs of each command")
     parser.add_argument("--large", action="store_true", help="7 B from disk (13.5 GB are written), 70 B from a Hub")
