@@ -59,8 +59,9 @@ def small(hub: Hub) -> Hub:
 
 def start_slow(hub: Hub, index: Path) -> "subprocess.Popen[str]":
     """Start a crawl of two models in which reading the second takes long; its standard error can be read."""
+    hub.add_folder("demo/stories260k-pair", CHECKPOINTS / "stories260k-pair")
     small(hub).fault("slow", "stories260k-one/resolve/.*safetensors", delay=0.2, piece=4096)
-    command = [SWINDEX, "crawl", "demo/aidreams260k", "demo/stories260k-one", "--index", str(index)]
+    command = [SWINDEX, "crawl", "demo/stories260k-pair", "demo/stories260k-one", "--index", str(index)]
     environment = {**os.environ, "HF_ENDPOINT": hub.url}
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
@@ -248,11 +249,11 @@ def test_a_killed_crawl_goes_on_where_it_stopped(hub: Hub, tmp_path: Path) -> No
     process.wait()
     hub.clear()
 
-    report = crawl(["demo/aidreams260k", "demo/stories260k-one"], hub, tmp_path)
+    report = crawl(["demo/stories260k-pair", "demo/stories260k-one"], hub, tmp_path)
 
     assert (first.split()[1:], outcomes(report)) == (
-        ["demo/aidreams260k", "none_found"],
-        {"demo/aidreams260k": "skipped", "demo/stories260k-one": "found"},
+        ["demo/stories260k-pair", "found"],
+        {"demo/stories260k-pair": "skipped", "demo/stories260k-one": "found"},
     )
     assert [f for f in check(Index(tmp_path)) if f.severity == "error"] == []
 
@@ -268,7 +269,7 @@ def test_control_c_keeps_what_was_appended_and_exits_130(hub: Hub, tmp_path: Pat
 
     assert (process.wait(), list(Index(tmp_path).models()), database.verify(Index(tmp_path))) == (
         130,
-        ["demo/aidreams260k"],
+        ["demo/stories260k-pair"],
         [],
     )
     assert last.strip() == "swindex: interrupted"

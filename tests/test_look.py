@@ -19,8 +19,9 @@ from swindex.api.client import Client
 from swindex.api.report import report
 from swindex.crawler.checkpoint.hub import HubCheckpoint
 from swindex.crawler.crawling import run
+from swindex.crawler.crawling.fine_tunes import FineTunes, is_settled
 from swindex.crawler.crawling.jobs import Done, Job
-from swindex.crawler.crawling.look import FineTunes, Looked, is_settled, joined, look
+from swindex.crawler.crawling.look import Looked, joined, look
 from swindex.crawler.crawling.twins import contents, own_scan, share
 from swindex.crawler.detection.run import Options
 from swindex.crawler.parts.content import content_of

@@ -1136,6 +1136,7 @@ def test_the_numbers_of_an_index(index: Index) -> None:
         "models_with_conflicts": 1,
         "conflicts": {"layer": 0, "location": 1, "effect": 0, "value": 0, "set": 0},
         "newest": LATER,
+        "crawl": None,
     }
 
 

@@ -56,7 +56,7 @@ class Ledger:
             bytes=done.bytes,
             seconds=done.seconds,
         )
-        if not self.state.has(noted):
+        if not self.state.is_noted(done.job):
             self._count(done, noted, ended=self._settle(done, noted))
         return noted
 

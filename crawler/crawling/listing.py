@@ -35,8 +35,6 @@ MAX_EMPTY = 100
 GARBLED_TRIES = 3
 TIMEOUT = 60.0
 """Seconds without a byte."""
-PAGE_SECONDS = 600.0
-"""Seconds for all bytes of a page."""
 _STALE = frozenset({400, 404, 410, 422})
 _ERRORS = (HfHubHTTPError, httpx.HTTPError, httpx.InvalidURL, OfflineModeIsEnabled, UnicodeEncodeError, OSError)
 
@@ -125,14 +123,14 @@ def next_url(link: str, base: str, endpoint: str) -> str:
 def _page(url: str, api: HfApi) -> Page:
     started, requests, why = monotonic(), 0, ""
 
-    def get() -> tuple[bytearray, str | None]:
+    def sent() -> None:
         nonlocal requests
         requests += 1
-        return _get(url, api)
 
     for _ in range(GARBLED_TRIES):
         try:
-            body, link = get()
+            with transport.caller(sent):
+                body, link = _get(url, api)
             rows, bad = _rows(body)
         except _Garbled as error:
             why = str(error)
@@ -155,13 +153,11 @@ def _get(url: str, api: HfApi) -> tuple[bytearray, str | None]:
 
 
 def _body(response: Any) -> bytearray:
-    body, started = bytearray(), monotonic()
+    body = bytearray()
     for piece in response.iter_bytes():
         body += piece
         if len(body) > MAX_PAGE:
             raise _Garbled(f"a page of more than {MAX_PAGE} bytes")
-        if monotonic() - started > PAGE_SECONDS:
-            raise _Garbled(f"a page that was not there after {PAGE_SECONDS:g} s")
     return body
 
 

@@ -112,6 +112,8 @@ class Run:
         self.box = Outbox(self.folder / "outbox")
         self.status = self.ledger.status
         self.stopped: str | None = None
+        self.given: set[str] = set()
+        """Models that went to the pool and are not done."""
         self.contents: dict[str, str] = {}
         """What is at work: the digest of what the scan of a model depends on."""
 
@@ -163,9 +165,9 @@ class Run:
             self._show()
             job = self._passed(queued, collector) if queued else None
             if job is not None:
-                self.status.running[job.model_id] = Step()
+                self.given.add(job.model_id)
                 yield job
-            elif queued is None and not self.status.running:
+            elif queued is None and not self.given:
                 return
             elif queued is None:
                 yield None
@@ -197,6 +199,7 @@ class Run:
         if event.kind in ("finished", "malformed"):
             self.status.running.pop(name, None)
             self.contents.pop(name, None)
+            self.given.discard(name)
         else:
             self.status.running[name] = Step(event.what, event.done, event.of)
 
@@ -234,7 +237,8 @@ class Run:
     def _show(self) -> None:
         status, place = self.status, self.supply.place
         waiting, size, _ = self.state.waiting(self.supply.query)
-        status.waiting, status.waiting_bytes = waiting + len(self.supply.off), size
+        ahead = len(self.given) - len(status.running)
+        status.waiting, status.waiting_bytes = waiting + len(self.supply.off) + ahead, size
         status.listing, status.budget = self.supply.more, self._spent()
         if place is not None:
             status.listed, status.eligible = place.rows, place.eligible + place.indexed

@@ -16,6 +16,7 @@ from ...index.errors import NotInIndex
 from ...index.store import Index
 from ...schema.record import Record
 from ..parts.result import DETECTOR, now
+from . import sql
 from .jobs import Job
 from .own import offered
 from .statefile import Connect, StateFile, held, memory_file, open_file, read_file
@@ -174,7 +175,7 @@ class State:
         """Begin a walk through a listing; an unfinished one of this query is over, and very old ones are forgotten."""
         with self.file.together():
             self.file.run("DELETE FROM listing WHERE query = ? AND finished IS NULL", (query,))
-            self.file.run(_BEGIN, (query, now()))
+            self.file.run(sql.BEGIN, (query, now()))
             ((number,),) = self.file.rows("SELECT last_insert_rowid()")
             self.file.run("DELETE FROM listing WHERE number <= ?", (number - KEPT,))
             self.file.run("DELETE FROM queue WHERE query NOT IN (SELECT query FROM listing)")
@@ -184,15 +185,15 @@ class State:
         """Queue a page's jobs and move to the place after it, together. A model that waits already waits once."""
         counts = (place.pages, place.rows, place.eligible, place.indexed, place.left_out, place.bad)
         with self.file.together():
-            self.file.run_many(_QUEUE, [_values(q, place.query) for q in jobs])
-            self.file.run(_TURN, (place.next_url, *counts, None if place.next_url else now(), place.number))
+            self.file.run_many(sql.QUEUE, [_values(q, place.query) for q in jobs])
+            self.file.run(sql.TURN, (place.next_url, *counts, None if place.next_url else now(), place.number))
 
     # --- queue ---
 
     def take(self, run: str, query: str, count: int = 1, kind: str | None = None) -> list[Queued]:
         """The next jobs of a walk, which are this run's until they are done; they wait again if it dies."""
         with self.file.together():
-            rows = self.file.rows(_TAKE, (query, kind, count))
+            rows = self.file.rows(sql.TAKE, (query, kind, count))
             self.file.run_many("UPDATE queue SET taken_by = ? WHERE number = ?", [(run, row[0]) for row in rows])
         return [Queued(Job(*row[1:5]), *row[5:]) for row in rows]
 
@@ -208,7 +209,7 @@ class State:
         with self.file.together():
             self._note(noted)
             model_id, *values = _values(queued)
-            self.file.run(_AGAIN, (*values, model_id))
+            self.file.run(sql.AGAIN, (*values, model_id))
 
     def release(self, run: str | None = None) -> int:
         """Let what a run (None: any) had taken wait again; how many."""
@@ -228,24 +229,24 @@ class State:
         with self.file.together():
             self._note(noted)
 
-    def has(self, noted: Noted) -> bool:
-        """Whether the newest attempt of a model is this one, noted before a kill."""
-        rows = self.file.rows(_NEWEST, (noted.model_id,))
-        return rows == [(noted.revision, noted.how, noted.outcome, noted.bytes, noted.seconds)]
+    def is_noted(self, job: Job) -> bool:
+        """Whether what became of a job was noted, before a kill: it waits no more, or as one that was tried again."""
+        ((tries,),) = self.file.rows("SELECT max(tries) FROM queue WHERE model_id = ?", (job.model_id,))
+        return tries is None or int(tries) > job.tries
 
     def covered(self, place: Place) -> int:
         """Models that got a version since a walk began."""
-        return int(self.file.rows(_COVERED, (place.started,))[0][0])
+        return int(self.file.rows(sql.COVERED, (place.started,))[0][0])
 
     def _note(self, noted: Noted) -> None:
         n = noted
         known = (n.run, n.model_id, n.revision, n.how, n.outcome, n.reason, int(n.appended), n.requests, n.bytes)
-        self.file.run(_NOTE, (*known, n.seconds, n.time or now()))
+        self.file.run(sql.NOTE, (*known, n.seconds, n.time or now()))
 
     def attempts(self, run: str | None = None) -> Iterator[Noted]:
         """The attempts of a run (None: of all), oldest first, a batch in memory at a time."""
         last = 0
-        while rows := self.file.rows(_ATTEMPTS, (last, run, BATCH)):
+        while rows := self.file.rows(sql.ATTEMPTS, (last, run, BATCH)):
             last = rows[-1][0]
             yield from (Noted(*(*row[1:7], bool(row[7]), *row[8:])) for row in rows)
 
@@ -254,27 +255,6 @@ class State:
         sql = "SELECT bytes / seconds FROM attempts WHERE how = 'scan' AND bytes > 0 AND seconds > 0 "
         rates = sorted(r[0] for r in self.file.rows(sql + "ORDER BY number DESC LIMIT ?", (RECENT,)))
         return rates[len(rates) // 2] if rates else None
-
-
-_BEGIN = """INSERT INTO listing (query, started, pages, rows, eligible, indexed, left_out, bad)
-VALUES (?, ?, 0, 0, 0, 0, 0, 0)"""
-_QUEUE = """INSERT INTO queue (model_id, revision, size, tries, kind, priority, base_model, query)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (model_id, query) DO UPDATE SET revision = excluded.revision, size = excluded.size, kind = excluded.kind,
-priority = excluded.priority, base_model = excluded.base_model WHERE taken_by IS NULL"""
-_TAKE = """SELECT number, model_id, revision, size, tries, kind, priority, base_model FROM queue
-WHERE taken_by IS NULL AND query = ? AND kind = coalesce(?, kind) ORDER BY priority, number LIMIT ?"""
-_AGAIN = """UPDATE queue SET revision = ?, size = ?, tries = ?, kind = ?, priority = ?, base_model = ?, taken_by = NULL
-WHERE model_id = ?"""
-_TURN = """UPDATE listing SET next_url = ?, pages = ?, rows = ?, eligible = ?, indexed = ?, left_out = ?, bad = ?,
-finished = ? WHERE number = ?"""
-_NOTE = """INSERT INTO attempts
-(run, model_id, revision, how, outcome, reason, appended, requests, bytes, seconds, time)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_NEWEST = """SELECT revision, how, outcome, bytes, seconds FROM attempts WHERE model_id = ?
-ORDER BY number DESC LIMIT 1"""
-_COVERED = "SELECT count(DISTINCT model_id) FROM attempts WHERE time >= ? AND appended"
-_ATTEMPTS = "SELECT * FROM attempts WHERE number > ? AND run = coalesce(?, run) ORDER BY number LIMIT ?"
 
 
 def path_in(index: Index) -> Path:

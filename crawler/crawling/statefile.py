@@ -48,7 +48,6 @@ CREATE TABLE attempts (
   how TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT, appended INTEGER NOT NULL, requests INTEGER NOT NULL,
   bytes INTEGER NOT NULL, seconds REAL NOT NULL, time TEXT NOT NULL
 );
-CREATE INDEX attempted ON attempts (model_id, number);
 CREATE TABLE complete (what TEXT PRIMARY KEY, time TEXT NOT NULL) WITHOUT ROWID;
 """
 
