@@ -229,7 +229,8 @@ def _layers(findings: Findings, weights: Weights, options: Options, progress: Pr
             if (bare := findings.startless) is not None and bare.ablator is not None:
                 bare.ablator.step(number, layer, sites, only_startless(findings.peeler, number, new))
         _check_finite(findings, number, weights.checkpoint.place)
-        trim()
+        if findings.ablator is not None:
+            trim()
     if not any(findings.sites.values()):
         raise unsupported(
             f"{type(findings.skeleton.model).__name__}: no layer holds a down projection that writes to the residual"
