@@ -136,7 +136,7 @@ class Ablator:
         texts = [Resident(number, layer, sites, b, a) for b, a in zip(self.batches, self.baseline, strict=True)]
         for trial, residuals in self.trials.items():
             for at, residual in zip(texts, residuals, strict=True):
-                overwrite(residual, treat(trial, at, residual))
+                treat(trial, at, residual)
 
     def _controlled(self, number: int, layer: nn.Module, sites: list[Site]) -> None:
         for place, residuals in self.nulls.items():

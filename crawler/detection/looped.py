@@ -23,6 +23,7 @@ from .lockstep import Batch, Visit, advance, logits, replay
 from .outliers import Outliers, without
 from .peel import PEELED, LayerSeen, Peeler, Stream
 from .resident import Weights
+from .side import fork
 from .treatments import Resident, Trial, treat
 from .weights import Find, Place, removed
 
@@ -178,7 +179,7 @@ class _Passes:
 
         def visit(call: int, number: int, residual: Tensor) -> Tensor:
             layer, after = self.skeleton.layers[number], self._kept.get(call, residual)
-            return treat(trial, Resident(number, layer, self.sites[number], self.batch, after), residual)
+            return treat(trial, Resident(number, layer, self.sites[number], self.batch, after), fork(residual))
 
         return self._replay(visit)
 
