@@ -34,7 +34,7 @@ from .corpora import (
 from .lockstep import Batch, Looped, capture, capture_each
 from .looped import LoopedAblator, LoopedPeeler, prove, resident
 from .measuring import Measured, measure_streams
-from .memory import trim
+from .memory import keep_large_apart, trim
 from .options import SCREEN as SCREEN
 from .options import Options as Options
 from .options import Progress as Progress
@@ -79,6 +79,8 @@ def run(checkpoint: Checkpoint, options: Options, progress: Progress | None = No
     skeleton = build(config, class_name, checkpoint.tensors, checkpoint.place)
     if options.depth == SCREEN:
         options = replace(options, effects=False)
+    if options.effects:
+        keep_large_apart()
     with checkpoint.tokenizer_folder() as folder:
         if options.depth == SCREEN:
             tokens = start_only(folder, checkpoint.place, skeleton.model.config.get_text_config().bos_token_id)
