@@ -161,7 +161,7 @@ class Run:
     def _jobs(self, collector: Collector) -> Iterator[Job | None]:
         """The jobs for the workers; None while what is at work may still bring one back."""
         while self._may_go_on():
-            queued = self.supply.next(set(self.contents.values()))
+            queued = self.supply.next(self.given | set(self.contents.values()))
             self._show()
             job = self._passed(queued, collector) if queued else None
             if job is not None:
@@ -174,6 +174,9 @@ class Run:
 
     def _passed(self, queued: Queued, collector: Collector) -> Job | None:
         """The job that is left of a model after the gate, None if it is done, put off, or beyond the budget."""
+        if queued.base_model in self.given:
+            self.supply.put_off(queued, queued.base_model)
+            return None
         passed = self.gate.open(queued)
         name = queued.job.model_id
         if passed.skip is not None:
@@ -188,7 +191,7 @@ class Run:
             self.box.put(passed.done)
             collector.take()
         if passed.job and not self.budget.may_start(passed.job.size):
-            self.stopped = f"the budget has no room for {name}; run again to go on"
+            self.stopped = self.budget.exhausted() or f"the budget has no room for {name}; run again to go on"
             return None
         if passed.job and passed.content:
             self.contents[name] = passed.content

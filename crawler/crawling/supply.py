@@ -40,11 +40,11 @@ class Supply:
         self.more = True
         """Whether another page may come."""
         self.off: list[tuple[Queued, str]] = []
-        """Models put off, and the content that is at work."""
+        """Models put off, and what they wait for: a model that is at work, or a content."""
         self._pages = self._names(models) if models else self._listing(state, store, policy, api)
 
     def next(self, at_work: set[str]) -> Queued | None:
-        """The next model; None if there is none at the moment. `at_work`: contents that are being scanned."""
+        """The next model; None if there is none at the moment. `at_work`: models being scanned, and their contents."""
         for each in self.off:
             if each[1] not in at_work:
                 self.off.remove(each)
@@ -56,9 +56,9 @@ class Supply:
                 break
         return taken[0] if taken else None
 
-    def put_off(self, queued: Queued, content: str) -> None:
-        """Keep a model until the same content, which is at work, is done."""
-        self.off.append((queued, content))
+    def put_off(self, queued: Queued, until: str) -> None:
+        """Keep a model until its base, or the same content, which is at work, is done."""
+        self.off.append((queued, until))
 
     def _names(self, models: list[str]) -> Iterator[Place]:
         place = self.state.begin(self.query)
