@@ -283,3 +283,16 @@ def test_crawl_prints_one_json_document(hub: Hub, tmp_path: Path) -> None:
 
     printed = json.loads(done.stdout)
     assert (done.returncode, printed["outcomes"], printed["appended"]) == (0, {"unsupported_architecture": 1}, 1)
+
+
+def test_the_plan_and_the_report_are_printed_for_people(hub: Hub, tmp_path: Path) -> None:
+    small(hub)
+    environment = {**os.environ, "HF_ENDPOINT": hub.url}
+    command = [SWINDEX, "crawl", "--author", "demo", "--index", str(tmp_path)]
+
+    plan = subprocess.run([*command, "--plan"], env=environment, capture_output=True, text=True)
+    report = subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    assert (plan.returncode, report.returncode) == (0, 0)
+    assert "3 to scan, 0 to skip" in plan.stdout
+    assert "1 found, 1 none_found, 1 unsupported_architecture" in report.stdout

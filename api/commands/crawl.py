@@ -96,8 +96,8 @@ def _print(made: Any, json: bool, page: Any) -> int:
 
 
 def _plan_page(page: Page, plan: Any) -> None:
-    page.table(_ROWS, [_planned(row) for row in plan.rows[:_SHOWN]])
     total = plan.as_json()
+    page.table(_ROWS, [_planned(row) for row in total["models"][:_SHOWN]])
     more = total["scan"] + total["skip"] - min(len(plan.rows), _SHOWN)
     if more > 0:
         page.text(f"... and {more} more", "dim")
@@ -114,8 +114,7 @@ def _plan_page(page: Page, plan: Any) -> None:
     )
 
 
-def _planned(row: Any) -> list[Cell]:
-    planned = row.as_json()
+def _planned(planned: dict[str, Any]) -> list[Cell]:
     style = "dim" if planned["action"] == "skip" else None
     size = "?" if planned["bytes"] is None else bytes_text(planned["bytes"])
     texts = (planned["model_id"], planned["action"], size, str(planned["requests"]), planned["reason"])
