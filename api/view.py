@@ -50,11 +50,11 @@ The shape is stable: names are added, never removed or narrowed. Every name is a
 Figures are copied and sorted here, never judged: verdicts and locations are the record's own status.
 """
 
-import math
 from typing import Any
 
 from .compared import scan_of, survivals
-from .measured import delta_of, ours, outliers, ratio, ratio_of, text_of, texts, tried, zeroes
+from .figures import figures_of, ids_of, is_figure, pick, quotient, reported_ratio
+from .measured import outliers, texts, tried
 
 Json = dict[str, Any]
 
@@ -101,19 +101,19 @@ def view(record: Json, index: Json | None = None, torn: bool = False) -> Json:
     scans = record.get("scans", [])
     sets = [{w["id"]} for w in record.get("super_weights", [])] + [set(g["members"]) for g in record.get("groups", [])]
     return {
-        "model": _pick(record["model"], _MODEL),
+        "model": pick(record["model"], _MODEL),
         "outcome": record["status"]["outcome"],
         "reported": bool(observations),
         "super_weights": [_weight(w, s, record) for w, s in _with_status(record, "super_weights", "weights", "weight")],
         "groups": [_group(g, s, record) for g, s in _with_status(record, "groups", "groups", "group")],
-        "conflicts": [_pick(c, ("kind", "weights", "sides")) for c in record["status"]["conflicts"]],
+        "conflicts": [pick(c, ("kind", "weights", "sides")) for c in record["status"]["conflicts"]],
         "observations": [_observation(o) for o in observations if not _is_told(o, sets)],
         "sources": _sources(observations),
         "scan": scan_of(scans[-1]) if scans else None,
         "survivals": survivals(record),
-        "notes": [_pick(r, ("about", "text")) for r in record.get("remarks", [])],
+        "notes": [pick(r, ("about", "text")) for r in record.get("remarks", [])],
         "inherited_from": None,
-        "record": _pick(record["provenance"], _RECORD),
+        "record": pick(record["provenance"], _RECORD),
         "index": {**(index or {"time": None, "crawl": None}), "torn": torn},
     }
 
@@ -127,18 +127,14 @@ def unknown(model_id: str, index: Json | None = None) -> Json:
 
 def inherit(document: Json, base: Json) -> Json:
     """The document of a model with the weights of its base model, marked as inherited."""
-    origin = {**_pick(base["model"], ("id", "revision")), "relation": document["model"]["relation"]}
-    seen = {"outcome": base["outcome"], **_pick(base["record"], ("version", "time"))}
+    origin = {**pick(base["model"], ("id", "revision")), "relation": document["model"]["relation"]}
+    seen = {"outcome": base["outcome"], **pick(base["record"], ("version", "time"))}
     taken = {name: base[name] for name in ("super_weights", "groups", "conflicts")}
     sources = document["sources"] + [s for s in base["sources"] if s not in document["sources"]]
     return {**document, **taken, "sources": sources, "inherited_from": {**origin, **seen}}
 
 
 # --- parts ---
-
-
-def _pick(data: Json, names: tuple[str, ...]) -> Json:
-    return {name: data.get(name) for name in names}
 
 
 def _with_status(record: Json, parts: str, statuses: str, key: str) -> list[tuple[Json, Json]]:
@@ -150,7 +146,7 @@ def _weight(weight: Json, status: Json, record: Json) -> Json:
     figures = figures_of([weight["id"]], status["alone_basis"], record)
     denied = {o["source"]["origin"] for o in record.get("observations", []) if _denies(o, weight["id"])}
     return {
-        **_pick(weight, (*_STORED, *_SEEN)),
+        **pick(weight, (*_STORED, *_SEEN)),
         "location": status["location"],
         "origins": status["origins"],
         "denied_by": sorted(denied),
@@ -160,7 +156,7 @@ def _weight(weight: Json, status: Json, record: Json) -> Json:
         "figures": figures,
         "texts": texts(figures),
         "tried": tried([weight["id"]], record),
-        **_pick(status, ("grouped", "grouped_basis", "grouped_in")),
+        **pick(status, ("grouped", "grouped_basis", "grouped_in")),
     }
 
 
@@ -168,12 +164,12 @@ def _group(group: Json, status: Json, record: Json) -> Json:
     figures = figures_of(group["members"], status["basis"], record)
     headline = _headline(figures, status["basis"])
     return {
-        **_pick(group, ("id", "kind", "reported", "members")),
+        **pick(group, ("id", "kind", "reported", "members")),
         "verdict": status["verdict"],
         "basis": status["basis"],
         "ppl_before": status["ppl_before"],
         "ppl_after": status["ppl_after"],
-        "ppl_ratio": _quotient(status["ppl_before"], status["ppl_after"]) or headline["ppl_ratio"],
+        "ppl_ratio": quotient(status["ppl_before"], status["ppl_after"]) or headline["ppl_ratio"],
         "figures": figures,
         "texts": texts(figures),
         "tried": tried(group["members"], record),
@@ -186,16 +182,16 @@ def _observation(observation: Json) -> Json:
     copied = ("granularity", "stance", "statement", "ppl_before", "ppl_after", "finite", "caveat")
     return {
         "origin": observation["source"]["origin"],
-        **_pick(observation, copied),
+        **pick(observation, copied),
         "ppl_ratio": reported_ratio(observation),
-        "targets": [_pick(t, _PLACE) for t in observation.get("targets", [])],
+        "targets": [pick(t, _PLACE) for t in observation.get("targets", [])],
     }
 
 
 def _sources(observations: list[Json]) -> list[Json]:
     found: list[Json] = []
     for observation in observations:
-        source = _pick(observation["source"], ("origin", "title", "url"))
+        source = pick(observation["source"], ("origin", "title", "url"))
         if source not in found:
             found.append(source)
     return sorted(found, key=lambda s: s["origin"])
@@ -204,104 +200,17 @@ def _sources(observations: list[Json]) -> list[Json]:
 # --- figures ---
 
 
-def weight_id(place: Json) -> str | None:
-    """The id of the scalar at a place; None for a row, a column or an expert (schema/types.py has the rule)."""
-    if place.get("row") is None or place.get("col") is None:
-        return None
-    expert = "" if place.get("expert") is None else f".E{place['expert']}"
-    return f"L{place['layer']}{expert}.R{place['row']}.C{place['col']}"
-
-
-def reported_ratio(observation: Json) -> float | None:
-    """Perplexity after over before by a source's own figures; None if it gives none (schema/status.py has the rule)."""
-    if ratio := _quotient(observation.get("ppl_before"), observation.get("ppl_after")):
-        return ratio
-    if observation.get("ppl_ratio"):
-        return float(observation["ppl_ratio"])
-    before, change = observation.get("nll_before"), observation.get("nll_relative_change")
-    return None if before is None or change is None else ratio_of(before * change)
-
-
-def figures_of(weights: list[str], basis: str | None, record: Json) -> list[Json]:
-    """What removing exactly these weights did, by us and by others; the weakest of the deciding basis first.
-
-    Of what we measured both behind `<s>` and without it that under which it does more decides (schema/status.py).
-    """
-    wanted = set(weights)
-    mine = _by_condition([e for e in ours(weights, record) if zeroes(e)])
-    theirs = [_reported(o) for o in record.get("observations", []) if _is_figure(o) and _ids(o) == wanted]
-    theirs.sort(key=_size)
-    return sorted(mine + theirs, key=lambda f: (f["basis"] != basis, f["second_hand"]))
-
-
-def _by_condition(effects: list[Json]) -> list[Json]:
-    """Our figures, the weakest first under each condition, the condition under which they are larger first."""
-    conditions = [[_measured(e) for e in effects if e["corpus"]["bos"] is bos] for bos in (True, False)]
-    behind, without = (sorted(figures, key=_size) for figures in conditions)
-    more = bool(behind and without) and _size(without[0]) > _size(behind[0])
-    return without + behind if more else behind + without
-
-
 def _headline(figures: list[Json], basis: str | None) -> Json:
     names = ("ppl_before", "ppl_after", "ppl_ratio")
-    return _pick(figures[0], names) if figures and figures[0]["basis"] == basis else dict.fromkeys(names)
-
-
-def _size(figure: Json) -> float:
-    return math.inf if figure["ppl_ratio"] is None else float(figure["ppl_ratio"])
-
-
-def _measured(effect: Json) -> Json:
-    interval = effect.get("delta_nll_ci95")
-    return {
-        "by": "swindex",
-        "basis": "measured",
-        **_pick(effect, ("ppl_before", "ppl_after")),
-        "ppl_ratio": ratio(delta_of(effect)),
-        "ppl_ratio_ci95": None if interval is None else [ratio_of(bound) for bound in interval],
-        "finite": effect["finite"],
-        "text": text_of(effect),
-        "second_hand": False,
-        "statement": None,
-        "caveat": None,
-    }
-
-
-def _reported(observation: Json) -> Json:
-    return {
-        "by": observation["source"]["origin"],
-        "basis": "reported",
-        **_pick(observation, ("ppl_before", "ppl_after")),
-        "ppl_ratio": reported_ratio(observation),
-        "ppl_ratio_ci95": None,
-        "finite": observation.get("finite") is not False,
-        "text": observation.get("corpus"),
-        "second_hand": bool(observation.get("second_hand")),
-        **_pick(observation, ("statement", "caveat")),
-    }
-
-
-def _quotient(before: float | None, after: float | None) -> float | None:
-    return after / before if before and after else None
-
-
-def _is_figure(observation: Json) -> bool:
-    """Whether it is a source's figure for zeroing scalars: what the status rule judges."""
-    if observation.get("changed") != "scalar" or observation.get("intervention") != "zero":
-        return False
-    return bool(observation.get("finite") is False) or reported_ratio(observation) is not None
-
-
-def _ids(observation: Json) -> set[str | None]:
-    return {i for t in observation.get("targets", []) if (i := weight_id(t)) is not None}
+    return pick(figures[0], names) if figures and figures[0]["basis"] == basis else dict.fromkeys(names)
 
 
 def _denies(observation: Json, weight: str) -> bool:
-    return bool(observation["stance"] == "denies") and weight in _ids(observation)
+    return bool(observation["stance"] == "denies") and weight in ids_of(observation)
 
 
 def _is_told(observation: Json, sets: list[set[str]]) -> bool:
     """Whether the super weights, the groups and their figures already say all of it."""
     if observation["stance"] == "denies" or observation["granularity"] != "scalar":
         return False
-    return observation["stance"] == "claims" or (_is_figure(observation) and _ids(observation) in sets)
+    return observation["stance"] == "claims" or (is_figure(observation) and ids_of(observation) in sets)

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from huggingface_hub import HfApi
 
+from swindex.crawler.checkpoint.hub import HubCheckpoint
+from swindex.crawler.crawling.gate import Gate, Passed
+from swindex.crawler.crawling.jobs import Job
 from swindex.crawler.crawling.policy import Policy
 from swindex.crawler.crawling.report import CrawlReport
 from swindex.crawler.crawling.run import crawl
@@ -82,6 +85,38 @@ def test_a_budget_stops_a_run_and_the_next_goes_on(hub: Hub, tmp_path: Path) -> 
     assert "the budget of 5 requests is spent" in str(first.stopped)
     assert first.exit_status == 3
     assert set(ends(first)) | set(ends(rest)) == set(Index(tmp_path).models()) == {"demo/m0", "demo/m1", "demo/m2"}
+
+
+def test_a_model_that_the_budget_has_no_room_for_waits_and_smaller_ones_go_on(hub: Hub, tmp_path: Path) -> None:
+    add(hub, "demo/large", downloads=9)
+    add(hub, "demo/small", "aidreams260k")
+
+    first = run(hub, tmp_path, policy(budget={"bytes": 1_000_000}))
+    rest = run(hub, tmp_path)
+
+    assert "no room for 1 models (demo/large)" in str(first.stopped)
+    assert (first.exit_status, set(ends(first)), set(ends(rest))) == (3, {"demo/small"}, {"demo/large"})
+
+
+def test_an_unforeseen_error_in_the_look_at_one_model_stops_no_run(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(hub, "demo/odd", downloads=9)
+    add(hub, "demo/small", "aidreams260k")
+    whole = Gate._look
+
+    def failing(self: Gate, checkpoint: HubCheckpoint, job: Job) -> Passed:
+        if job.model_id == "demo/odd":
+            raise LookupError("as nobody foresaw")
+        return whole(self, checkpoint, job)
+
+    monkeypatch.setattr(Gate, "_look", failing)
+
+    report = run(hub, tmp_path)
+
+    reasons = {a.model_id: a.reason for a in report.attempts}
+    assert "unforeseen LookupError: as nobody foresaw" in reasons["demo/odd"]
+    assert ends(report)["demo/small"] == ("scan", "none_found")
 
 
 def test_many_losses_at_once_are_held_back_until_they_are_accepted(hub: Hub, tmp_path: Path) -> None:

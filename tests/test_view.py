@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swindex.api.view import reported_ratio, view, weight_id
+from swindex.api.figures import reported_ratio, weight_id
+from swindex.api.view import view
 from swindex.schema import types
 from swindex.schema.observation import Granularity
 from swindex.schema.types import Intervention

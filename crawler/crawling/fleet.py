@@ -10,15 +10,13 @@ from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...schema.errors import UsageError
+from ..detection.options import Options
 from .fleet_steps import ScanShare, write_jobs
 from .jobs import Job
 from .limits import GB, UNKNOWN, TimeLimit
-
-if TYPE_CHECKING:
-    from ..detection.options import Options
 
 SIZES: tuple[tuple[str, float], ...] = (
     ("small", 8 * GB),
@@ -82,7 +80,7 @@ class Fleet:
 
     place: str
     """Folder or address that all machines reach: `lists/`, `logs/` and `outbox/` are made in it."""
-    options: "Options"
+    options: Options
     time_limit: TimeLimit = field(default_factory=TimeLimit)
     workers_per_task: int = 1
     variables: Mapping[str, str] = field(default_factory=dict)

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from ...schema.errors import UsageError
@@ -17,6 +16,7 @@ from .jobs import Job
 from .limits import TimeLimit
 from .outbox import Box, Outbox, open_box
 from .pool import Pool
+from .worker import read_options
 
 
 @dataclass
@@ -47,7 +47,7 @@ class ScanShare:
     def _scan(self, share: list[Job], folder: Path, shared: Box) -> None:
         """Through an outbox of this machine's own: no scanning process may write to the shared one."""
         own = Outbox(folder)
-        options, limit = SimpleNamespace(**self.options), TimeLimit(self.seconds, self.rate)
+        options, limit = read_options(self.options), TimeLimit(self.seconds, self.rate)
         remote = "://" in self.outbox
         pool = Pool(self.workers, None, options, folder, limit, variables=self.variables, only_read_token=remote)
         with pool:

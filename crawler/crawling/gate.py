@@ -10,11 +10,12 @@ from time import monotonic
 
 from huggingface_hub import HfApi
 
+from ...index.errors import StoreError
 from ...index.store import Index
+from ...schema.errors import UsageError
 from ..checkpoint.hub import HubCheckpoint
 from ..detection.options import Options
 from ..parts.content import content_of
-from ..refusal import Refusal
 from .decide import rules_of
 from .front import decision_on, size_of
 from .jobs import Done, Job
@@ -48,13 +49,15 @@ class Gate:
     twins: Callable[[str], str | None]
 
     def open(self, queued: Queued) -> Passed:
-        """Look at a model; raise StoreError."""
+        """Look at a model, whatever is wrong with it; raise StoreError, UsageError."""
         started, job = monotonic(), queued.job
         try:
             checkpoint = HubCheckpoint(job.model_id, job.revision, self.api)
             passed = self._look(checkpoint, job)
-        except Refusal as refusal:
-            return Passed(done=unopened(job, self.options, refusal, monotonic() - started))
+        except (StoreError, UsageError):
+            raise
+        except Exception as error:
+            return Passed(done=unopened(job, self.options, error, monotonic() - started))
         meter = checkpoint.meter
         done = passed.done and replace(passed.done, job=replace(passed.done.job, tries=job.tries))
         return replace(

@@ -109,7 +109,9 @@ class Ledger:
         if not all and not self._losses:
             return 0
         with Collector(_Chosen(self.held.folder, None if all else self._losses), self.store) as collector:
-            return collector.take()
+            taken = collector.take()
+        self.status.appended += len(collector.appended)
+        return taken
 
 
 class _Chosen(Outbox):

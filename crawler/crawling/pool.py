@@ -18,12 +18,13 @@ from typing import Any, Self
 from ...index.errors import StoreError
 from ...schema.errors import SwindexError, UsageError
 from ...schema.ids import is_model_id
+from ..detection.options import Options
 from .child import Child, environment
 from .jobs import Job
 from .limits import BASE, SHARE, TimeLimit, free_cores, free_memory, memory_of
 from .outbox import key_of, open_box
 from .queue import Queue
-from .worker import ScanOptions, settings_of
+from .worker import settings_of
 
 AHEAD = 8
 """Jobs pulled ahead for each worker."""
@@ -62,7 +63,7 @@ class Pool:
         self,
         workers: int | None,
         memory: float | None,
-        options: ScanOptions,
+        options: Options,
         outbox: str | Path,
         time_limit: TimeLimit | None = None,
         *,

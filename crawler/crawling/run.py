@@ -7,8 +7,10 @@ next run, what workers were at is done again. Knows the order of things; what ea
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol
 
 from huggingface_hub import HfApi
 
@@ -20,11 +22,9 @@ from ..hub.budget import Budget
 from ..hub.pace import Pacer
 from ..hub.shared import FOLDER
 from ..parts.result import now
-from ..scanning import quiet
 from .breaker import Breaker, Rule
 from .child import token
 from .collect import Collector
-from .gate import Gate
 from .jobs import Done, Job
 from .ledger import Ledger
 from .limits import TimeLimit
@@ -35,6 +35,12 @@ from .report import CrawlReport, first
 from .state import Noted, Queued, State, path_in
 from .status import Status, Step
 from .supply import Supply, check_names
+
+if TYPE_CHECKING:
+    from .gate import Gate
+
+EVERY = 0.5
+"""Seconds between two counts of how it stands: the queue and the log of attempts may be long."""
 
 
 class Watch(Protocol):
@@ -72,7 +78,6 @@ def crawl(
     `accept_held`: first append what the circuit breaker of an earlier run held back. Raise UsageError, DiscoveryError,
     Locked or StoreError; a model that cannot be scanned is no error.
     """
-    quiet()
     check_names(models)
     store = Index(index)
     store.ensure()
@@ -107,8 +112,7 @@ class Run:
         self.budget = Budget(limit.requests, limit.bytes, limit.hours, self.folder)
         self.breaker = Breaker(Rule(rule.least, rule.share, rule.outage))
         self.ledger = Ledger(self.id, state, store, self.breaker, self.folder / "held")
-        self.supply = Supply(models, self.id, state, store, policy, api)
-        self.gate = Gate(store, policy, options, api, state.twin)
+        self.supply = Supply(models, self.id, state, store, policy, api, self._show)
         self.box = Outbox(self.folder / "outbox")
         self.status = self.ledger.status
         self.stopped: str | None = None
@@ -116,6 +120,16 @@ class Run:
         """Models that went to the pool and are not done."""
         self.contents: dict[str, str] = {}
         """What is at work: the digest of what the scan of a model depends on."""
+        self.beyond: list[str] = []
+        """Models that the rest of the budget has no room for; they wait for the next run."""
+        self._shown = 0.0
+
+    @cached_property
+    def gate(self) -> "Gate":
+        """What looks at a model; it needs torch, which a listing in which nothing changed does without."""
+        from .gate import Gate
+
+        return Gate(self.store, self.policy, self.options, self.api, self.state.twin)
 
     @contextmanager
     def polite(self) -> Iterator[None]:
@@ -142,7 +156,7 @@ class Run:
                     self._show()
             finally:
                 self.state.release(self.id)
-        self.stopped = self.stopped or self.breaker.tripped
+        self.stopped = self.stopped or self.breaker.tripped or self._no_room()
         if self.breaker.tripped is None:
             self.ledger.append_held()
         self._beat()
@@ -191,7 +205,7 @@ class Run:
             self.box.put(passed.done)
             collector.take()
         if passed.job and not self.budget.may_start(passed.job.size):
-            self.stopped = self.budget.exhausted() or f"the budget has no room for {name}; run again to go on"
+            self.beyond.append(name)
             return None
         if passed.job and passed.content:
             self.contents[name] = passed.content
@@ -212,6 +226,11 @@ class Run:
         """Whether another model may be begun; what is at work ends in any case."""
         self.stopped = self.stopped or self.breaker.tripped or self.budget.exhausted()
         return self.stopped is None
+
+    def _no_room(self) -> str | None:
+        """What was left for a run with more to spend."""
+        some = ", ".join(self.beyond[:3])
+        return f"the budget has no room for {len(self.beyond)} models ({some}); run again to go on" if some else None
 
     def _spent(self) -> dict[str, tuple[float, float]]:
         """Of each thing that is limited: spent, by all processes, and of how much."""
@@ -237,7 +256,11 @@ class Run:
 
         return Collector(self.box, self.store, told=told, wanted=self.ledger.wanted)
 
-    def _show(self) -> None:
+    def _show(self, *, now: bool = False) -> None:
+        """Count how it stands, and show it, unless that was done a moment ago."""
+        if not now and monotonic() - self._shown < EVERY:
+            return
+        self._shown = monotonic()
         status, place = self.status, self.supply.place
         waiting, size, _ = self.state.waiting(self.supply.query)
         ahead = len(self.given) - len(status.running)
@@ -250,7 +273,7 @@ class Run:
 
     def _beat(self) -> None:
         """Say in the index that it was crawled, and how far."""
-        self._show()
+        self._show(now=True)
         before, status, place = heartbeat.read(self.store.directory), self.status, self.supply.place
         crawled = {
             "started": place.started if place else self.started,

@@ -2,7 +2,7 @@
 known by then. Reads the listing and the queue; looks at no model."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from huggingface_hub import HfApi
@@ -27,8 +27,18 @@ def check_names(models: list[str]) -> None:
 class Supply:
     """The models of one run, named or listed, in order, each taken for this run until it is done."""
 
-    def __init__(self, models: list[str], run: str, state: State, store: Index, policy: Policy, api: HfApi) -> None:
-        self.run, self.state = run, state
+    def __init__(
+        self,
+        models: list[str],
+        run: str,
+        state: State,
+        store: Index,
+        policy: Policy,
+        api: HfApi,
+        turned: Callable[[], None],
+    ) -> None:
+        """`turned` is called after each page of the listing."""
+        self.run, self.state, self.turned = run, state, turned
         self.named = bool(models)
         self.query = digest("named", *models) if models else listing_of(policy, api.endpoint)
         self.place: Place | None = None
@@ -71,4 +81,5 @@ class Supply:
             self.place = step.place
             self.requests += step.page.requests
             self.skipped.update(d.kind for d in step.decisions if d.action == "skip")
+            self.turned()
             yield step.place

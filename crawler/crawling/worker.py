@@ -13,14 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 from ...schema.errors import SwindexError, UsageError
+from ..detection.options import Options
 from .jobs import Job
 from .outbox import Box, open_box
-
-if TYPE_CHECKING:
-    from ..detection.options import Options
 
 Say = Callable[[dict[str, Any]], None]
 PARENT_LOOK = 1.0
@@ -28,27 +26,7 @@ PARENT_LOOK = 1.0
 _PR_SET_PDEATHSIG = 1
 
 
-class ScanOptions(Protocol):
-    """What a pool must know of the options of a scan; whose class imports torch, which only workers need."""
-
-    @property
-    def effects(self) -> bool:
-        """Whether effects are measured."""
-
-    @property
-    def windows(self) -> int:
-        """How many of each text."""
-
-    @property
-    def window(self) -> int:
-        """Tokens of each."""
-
-    @property
-    def device(self) -> str:
-        """Where to compute."""
-
-
-def settings_of(options: ScanOptions, outbox: str, threads: int, workers: int, share: float) -> dict[str, Any]:
+def settings_of(options: Options, outbox: str, threads: int, workers: int, share: float) -> dict[str, Any]:
     """The first line that a worker reads. `workers` and `share` are for its pacer."""
     pace = {"workers": workers, "share": share}
     told = {"options": dict(vars(options)), "outbox": outbox, "threads": threads, "pace": pace}
@@ -87,15 +65,13 @@ def _work(jobs: BinaryIO, say: Say, settings: dict[str, Any]) -> None:
         say({"event": "finished", "key": _one(Job(**json.loads(line)), options, box, say)})
 
 
-def read_options(data: dict[str, Any]) -> "Options":
+def read_options(data: dict[str, Any]) -> Options:
     """The options of a scan out of JSON, which knows no tuples."""
-    from ..detection.options import Options
-
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
     return Options(**fields)
 
 
-def _one(job: Job, options: "Options", box: Box, say: Say) -> str:
+def _one(job: Job, options: Options, box: Box, say: Say) -> str:
     from .task import do
 
     def progress(what: str, done: int, of: int) -> None:

@@ -21,8 +21,8 @@ from huggingface_hub import HfApi
 from swindex.crawler.crawling import plan as planning
 from swindex.crawler.crawling.policy import Policy
 from swindex.crawler.crawling.row import EXPAND
+from swindex.crawler.crawling.run import crawl
 from swindex.crawler.crawling.state import Known, State
-from swindex.crawler.crawling.walk import walk
 from swindex.crawler.parts.result import DETECTOR
 from swindex.index.store import Index
 from tests.hub import Hub
@@ -48,13 +48,11 @@ def prepare(folder: str, count: str) -> None:
 
 
 def ours(folder: str) -> dict[str, Any]:
-    """A crawl's walk: ask, check, look up, decide, remember the place."""
-    index, place = Index(Path(folder)), None
-    with State.open(index) as state:
-        for step in walk(Policy(), state, index):
-            place = step.place
-    assert place is not None
-    return {"models": place.rows, "pages": place.pages, "indexed": place.indexed, "queued": place.eligible}
+    """A whole crawl: ask, check, look up, decide, remember the place, and find that nothing is left to do."""
+    status = crawl([], index=Path(folder), policy=Policy()).status
+    assert status.listed is not None and status.indexed is not None
+    assert status.eligible is not None
+    return {"models": status.listed, "indexed": status.indexed, "queued": status.eligible - status.indexed}
 
 
 def plan(folder: str) -> dict[str, Any]:
