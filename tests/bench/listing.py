@@ -50,7 +50,8 @@ def prepare(folder: str, count: str) -> None:
 def ours(folder: str) -> dict[str, Any]:
     """A whole crawl: ask, check, look up, decide, remember the place, and find that nothing is left to do."""
     status = crawl([], index=Path(folder), policy=Policy()).status
-    assert status.listed is not None and status.indexed is not None
+    assert status.listed is not None
+    assert status.indexed is not None
     assert status.eligible is not None
     return {"models": status.listed, "indexed": status.indexed, "queued": status.eligible - status.indexed}
 
