@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from .clock import Clock
+
 _HOME = tempfile.mkdtemp(prefix="swindex-tests-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 # The client asks the Hub for this once a day; with it at hand, requests can be counted.
@@ -45,3 +47,14 @@ def the_client_s_own_ways() -> Iterator[None]:
     transport = sys.modules.get("swindex.crawler.hub.transport")
     if transport is not None:
         transport.uninstall()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Waits of the crawler's transport cost nothing."""
+    from swindex.crawler.hub import pace, retry
+
+    made = Clock()
+    monkeypatch.setattr(pace, "time", made)
+    monkeypatch.setattr(retry, "ROUNDING", 0.0)
+    return made

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swindex.crawler.crawling.breaker import Breaker, Rule
+from swindex.crawler.crawling.breaker import Breaker
 from swindex.crawler.crawling.jobs import Done, Job
+from swindex.crawler.crawling.policy import BreakerRule
 from swindex.crawler.parts.result import Result, refused
 from swindex.crawler.refusal import Refusal
 from swindex.schema.types import Outcome
@@ -43,7 +44,7 @@ def test_a_failure_that_passes_is_no_loss() -> None:
 
 
 def test_many_losses_at_once_stop_a_run_and_name_some() -> None:
-    breaker = Breaker(Rule(least=3, share=0.5))
+    breaker = Breaker(BreakerRule(least=3, share=0.5))
     for number in range(3):
         breaker.note(FOUND, done(Outcome.NOT_FOUND, number))
     assert breaker.tripped == (
@@ -52,14 +53,14 @@ def test_many_losses_at_once_stop_a_run_and_name_some() -> None:
 
 
 def test_few_losses_among_many_do_not() -> None:
-    breaker = Breaker(Rule(least=3, share=0.2))
+    breaker = Breaker(BreakerRule(least=3, share=0.2))
     for number in range(20):
         breaker.note(FOUND, done(Outcome.FOUND if number % 5 else Outcome.NOT_FOUND, number))
     assert (len(breaker.lost), breaker.tripped) == (4, None)
 
 
 def test_a_row_of_passing_failures_is_an_outage() -> None:
-    breaker = Breaker(Rule(outage=3))
+    breaker = Breaker(BreakerRule(outage=3))
     for number in range(3):
         assert breaker.tripped is None
         breaker.note(None, done(Outcome.FAILED, number, lasting=False))
@@ -68,15 +69,15 @@ def test_a_row_of_passing_failures_is_an_outage() -> None:
 
 
 def test_one_success_ends_the_row() -> None:
-    breaker = Breaker(Rule(outage=2))
+    breaker = Breaker(BreakerRule(outage=2))
     for lasting in (False, True, False):
         breaker.note(None, done(Outcome.FAILED, lasting=lasting))
     assert breaker.tripped is None
 
 
-@given(st.lists(st.booleans(), max_size=60), st.integers(1, 5), st.floats(0, 1))
+@given(st.lists(st.booleans(), max_size=60), st.integers(1, 5), st.floats(0.01, 1))
 def test_it_trips_exactly_when_more_than_the_share_is_lost(lost: list[bool], least: int, share: float) -> None:
-    breaker = Breaker(Rule(least, share))
+    breaker = Breaker(BreakerRule(least=least, share=share))
     for number, gone in enumerate(lost):
         breaker.note(FOUND, done(Outcome.NOT_FOUND if gone else Outcome.FOUND, number))
     assert (breaker.tripped is not None) == (sum(lost) >= least and sum(lost) > share * len(lost))

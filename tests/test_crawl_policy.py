@@ -182,13 +182,13 @@ def test_every_rule_is_tried_above() -> None:
     ],
 )
 def test_what_no_rule_names_is_taken(tmp_path: Path, models: str, taken: Row) -> None:
-    assert Policy.read(written(tmp_path, f"[models]\n{models}")).reason_to_leave(taken) is None
+    assert Policy.read(written(tmp_path, f"[models]\n{models}")).rule_against(taken) is None
 
 
 def test_the_reason_says_how_large_a_model_is() -> None:
     policy = Policy().but(models={"max_bytes": 9})
 
-    assert policy.reason_to_leave(row(size=10)) == "10 bytes, more than --max-bytes 9"
+    assert policy.rule_against(row(size=10)) == ("too large", "10 bytes, more than --max-bytes 9")
 
 
 def test_the_default_file_is_data_of_the_package() -> None:

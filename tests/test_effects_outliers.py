@@ -208,7 +208,7 @@ def test_the_figure_is_that_of_the_plain_models(tmp_path_factory: pytest.TempPat
 def test_every_layout_gives_its_share_and_only_everything_carries_it(family: str, tmp_path_factory) -> None:
     made = scanned(family, lambda folder: families.make(family, folder), tmp_path_factory)
     (effect,) = [e for e in made.record.effects if e.outliers is not None]
-    layers = [made.findings.skeleton.model.get_submodule(f"{made.findings.skeleton.layers_path}.{n}") for n in range(5)]
+    layers = [made.findings.skeleton.model.get_submodule(path) for path in made.findings.skeleton.paths]
     sizes = [sum(p.numel() for p in layer.parameters() if p.dim() > 1) for layer in layers]
 
     assert whole(made).count == sum(size // 1000 for size in sizes[families.FIRST :])

@@ -21,7 +21,7 @@ from huggingface_hub.utils import hf_raise_for_status, httpx  # type: ignore[att
 from swindex.crawler.checkpoint.hub import HubCheckpoint, refusal_of
 from swindex.crawler.crawling import run
 from swindex.crawler.detection.run import Options
-from swindex.crawler.hub import pace, retry, shared, transport
+from swindex.crawler.hub import shared, transport
 from swindex.crawler.parts.result import Result
 from swindex.crawler.refusal import Refusal
 from swindex.crawler.scanning import scan_checkpoint
@@ -35,15 +35,6 @@ from .hub.kinds import KINDS
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 SCREEN = Options(effects=False, depth="screen")
 SECRET = "hf_loopback"
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Waits cost nothing."""
-    made = Clock()
-    monkeypatch.setattr(pace, "time", made)
-    monkeypatch.setattr(retry, "ROUNDING", 0.0)
-    return made
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from swindex.api.client import Client
 from swindex.api.report import report
 from swindex.crawler.checkpoint.hub import HubCheckpoint
 from swindex.crawler.crawling import run
-from swindex.crawler.crawling.fine_tunes import FineTunes, is_settled
+from swindex.crawler.crawling.fine_tunes import is_settled
 from swindex.crawler.crawling.jobs import Done, Job
-from swindex.crawler.crawling.look import Looked, joined, look
-from swindex.crawler.crawling.twins import contents, own_scan, share
+from swindex.crawler.crawling.look import Looked, look
+from swindex.crawler.crawling.own import offered
+from swindex.crawler.crawling.policy import FineTunes
+from swindex.crawler.crawling.twins import own_scan, share
 from swindex.crawler.detection.run import Options
 from swindex.crawler.parts.content import content_of
 from swindex.crawler.scanning import scan_checkpoint
@@ -31,7 +34,7 @@ from swindex.index.check import check
 from swindex.index.counts import stats
 from swindex.index.store import Index
 from swindex.index.versions import with_parts, withdraw
-from swindex.schema.errors import RecordError, UsageError
+from swindex.schema.errors import RecordError
 from swindex.schema.record import Record
 from swindex.schema.types import Outcome
 
@@ -41,7 +44,7 @@ from .hub import Hub
 PAIR = Path(__file__).parent / "checkpoints" / "stories260k-pair"
 OPTIONS = Options(window=64)
 DOWN = "model.layers.1.mlp.down_proj.weight"
-ENOUGH = FineTunes("enough")
+ENOUGH = FineTunes(survival="enough", max_relative_drift=0.1)
 SCALARS = 2
 """Super weights of the pair."""
 CARD = "---\nbase_model: demo/pair\nbase_model_relation: {}\n---\n"
@@ -130,6 +133,12 @@ def add(index: Index, done: Done) -> Record | None:
     """Append what became of a model, as a collector would."""
     parts = {k: getattr(done.result, k) for k in ("model", "scan", "super_weights", "groups", "effects", "survivals")}
     return index.add(done.result.model.id, lambda previous: with_parts(previous, **parts), "a test", make.TIME)
+
+
+def contents(index: Index) -> dict[str, str]:
+    """Content digest -> a model in the index that was itself scanned with it."""
+    found = {content: m for m in index.models() if (content := offered(index.read(m))) is not None}
+    return dict(sorted(found.items()))
 
 
 def looked(index: Index, checkpoint: HubCheckpoint, fine_tunes: FineTunes = ENOUGH) -> Looked:
@@ -336,7 +345,7 @@ def test_a_drift_beyond_the_policy_is_a_matter_for_a_scan(
 
 
 def test_then_scan_gives_the_survival_and_asks_for_the_scan(index: Index, copy: Path, opened: Opened) -> None:
-    found = looked(index, opened(retrain(copy, noise)), FineTunes("then_scan"))
+    found = looked(index, opened(retrain(copy, noise)), FineTunes(survival="then_scan", max_relative_drift=0.1))
 
     assert (found.done, [s.base for s in found.survivals]) == (None, ["demo/pair"])
     assert found.reason == "2 scalars of demo/pair: 2 same; a scan follows"
@@ -344,17 +353,18 @@ def test_then_scan_gives_the_survival_and_asks_for_the_scan(index: Index, copy: 
 
 def test_a_scan_that_follows_takes_the_survival_into_its_version(index: Index, copy: Path, opened: Opened) -> None:
     checkpoint = opened(retrain(copy, noise))
-    found = looked(index, checkpoint, FineTunes("then_scan"))
+    found = looked(index, checkpoint, FineTunes(survival="then_scan", max_relative_drift=0.1))
     scanned = scan_checkpoint(checkpoint, Options(effects=False))
 
-    made = add(index, joined(Done(Job(checkpoint.model_id, checkpoint.revision), scanned), found))
+    together = replace(scanned, survivals=found.survivals)
+    made = add(index, Done(Job(checkpoint.model_id, checkpoint.revision), together))
 
     assert made is not None
     assert (made.status.outcome, made.survivals) == ("untested", found.survivals)
 
 
 def test_off_looks_at_no_base(index: Index, copy: Path, opened: Opened, hub: Hub) -> None:
-    found = looked(index, opened(retrain(copy, noise)), FineTunes("off"))
+    found = looked(index, opened(retrain(copy, noise)), FineTunes(survival="off", max_relative_drift=0.1))
 
     assert (found.done, found.survivals, hub.log.count("safetensors")) == (None, (), 0)
 
@@ -405,12 +415,6 @@ def test_a_fine_tune_of_a_fine_tune_is_compared_with_what_was_measured(
     assert found.done is None
 
 
-@pytest.mark.parametrize("wrong", [{"survival": "maybe"}, {"max_drift": -1.0}, {"max_drift": float("nan")}])
-def test_a_policy_that_means_nothing_is_wrong_usage(wrong: dict[str, Any]) -> None:
-    with pytest.raises(UsageError):
-        FineTunes(**wrong)
-
-
 @pytest.mark.parametrize("kind", ["twin", "survival"])
 def test_what_became_of_a_model_travels_as_json(kind: str, index: Index, copy: Path, opened: Opened) -> None:
     if kind == "survival":
@@ -424,7 +428,11 @@ def test_what_was_enough_is_settled_until_the_policy_the_commit_or_the_base_is_a
     kept: Record, index: Index
 ) -> None:
     here = kept.model.revision
-    policies = [ENOUGH, FineTunes("enough", 0.05), FineTunes("then_scan")]
+    policies = [
+        ENOUGH,
+        FineTunes(survival="enough", max_relative_drift=0.05),
+        FineTunes(survival="then_scan", max_relative_drift=0.1),
+    ]
     before = [is_settled(kept, here, index, policy) for policy in policies]
     before.append(is_settled(kept, make.OTHER_REVISION, index, ENOUGH))
     failed = make.scan("scan-9", Outcome.FAILED)

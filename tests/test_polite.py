@@ -23,7 +23,7 @@ from huggingface_hub.utils import get_session, httpx  # type: ignore[attr-define
 from swindex.crawler.checkpoint.base import Cancelled
 from swindex.crawler.checkpoint.hub import HubCheckpoint
 from swindex.crawler.detection.run import Options
-from swindex.crawler.hub import network, pace, retry, shared, transport
+from swindex.crawler.hub import network, retry, shared, transport
 from swindex.crawler.hub.budget import Budget
 from swindex.crawler.hub.pace import Pacer, Wait, bucket_of
 from swindex.crawler.refusal import Refusal
@@ -37,14 +37,6 @@ from .hub import Hub
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 SCREEN = Options(effects=False, depth="screen")
 SECRET = "hf_loopback"
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(pace, "time", made)
-    monkeypatch.setattr(retry, "ROUNDING", 0.0)
-    return made
 
 
 @pytest.fixture

@@ -37,11 +37,6 @@ class Skeleton:
     looped: bool = False
     """Whether layers are called more than once."""
 
-    @property
-    def layers_path(self) -> str:
-        """Of the list of layers; the first, where there are several."""
-        return self.paths[0].rpartition(".")[0]
-
     def join(self) -> None:
         """Take the layers of all lists that hold layers of this class, in the model's order, for looped ones."""
         lists = [(p, m) for p, m in _shallow_lists(self.model) if len(m) and type(m[0]) is type(self.layers[0])]

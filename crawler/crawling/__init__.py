@@ -1,6 +1,12 @@
-"""From the Hub's listing to appended records.
+"""From the Hub's listing to appended records. In the order of a run:
 
-`policy` says what is wanted, `listing` walks the Hub's pages, `state` remembers where and what is known, `decide` says
-what becomes of a row, `look` spares scans (twins, fine-tunes), `pool` and `fleet` scan elsewhere, `outbox` holds what
-they did until the one writer, `collect`, has appended it.
+what is wanted   `policy` and its file; `row`, a row of the listing
+what there is    `listing` asks for pages, `walk` decides row by row (`decide`) and remembers the place in `state`
+                 (`sql`, `statefile`); `plan` and `front` do it without keeping anything
+what is spared   `gate` opens a model: `look` finds `twins` and compares fine-tunes (`fine_tunes`, `survival`, `own`)
+who scans        `queue`, `pool` and `limits` on this machine: `child` starts a `worker`, which does a `task`; `fleet` and
+                 `fleet_steps` on many machines
+what comes back  `outbox` (in a folder or a `bucket`) holds each `jobs.Done` until `collect` has appended it
+who watches      `ledger` notes attempts, `breaker` stops what goes wrong, `status` and `report` say how it stands
+all together     `supply` gives the next model, `run` the order of things
 """

@@ -9,25 +9,14 @@ from dataclasses import dataclass, field
 from ...schema.record import Record
 from ...schema.types import Outcome
 from .jobs import Done
-
-
-@dataclass(frozen=True)
-class Rule:
-    """When a run is stopped."""
-
-    least: int = 3
-    """Losses below which nothing is concluded."""
-    share: float = 0.2
-    """Part of the models known to have super weights that may be lost."""
-    outage: int = 20
-    """Failures in a row that may pass: the Hub or the network is down."""
+from .policy import BreakerRule
 
 
 @dataclass
 class Breaker:
     """Watches what a run would change."""
 
-    rule: Rule = field(default_factory=Rule)
+    rule: BreakerRule = field(default_factory=BreakerRule)
     known: int = 0
     """Models that were known to have super weights and came up again."""
     lost: list[str] = field(default_factory=list)

@@ -14,7 +14,7 @@ from ...schema.model import Relation
 from ...schema.record import Record
 from ...schema.types import SCANNED, Outcome
 from ..parts.result import DETECTOR
-from .fine_tunes import FineTunes, is_settled
+from .fine_tunes import is_settled
 from .jobs import Job
 from .policy import Policy
 from .row import Row
@@ -64,7 +64,7 @@ def judge(record: Record | None, revision: str | None, index: Index | None, poli
     """What a model's record says about scanning it at a commit, None if that is not known before asking."""
     if record is None:
         return Verdict("scan", "new", "not in the index")
-    if index is not None and is_settled(record, revision, index, rules_of(policy)):
+    if index is not None and is_settled(record, revision, index, policy.fine_tunes):
         return Verdict("skip", "already compared", "compared with its base at this commit, which is enough")
     mine = [s for s in record.scans if s.settings.detector == DETECTOR]
     if not mine:
@@ -75,11 +75,6 @@ def judge(record: Record | None, revision: str | None, index: Index | None, poli
     if revision is None:
         return Verdict("scan", "commit not known", "its commit is not known before asking")
     return _tried(here[-1].outcome, policy.models.retry_failed)
-
-
-def rules_of(policy: Policy) -> FineTunes:
-    """What the policy says of fine-tunes."""
-    return FineTunes(policy.fine_tunes.survival, policy.fine_tunes.max_relative_drift)
 
 
 def _verdict(row: Row, known: Known | None, index: Index | None, policy: Policy) -> Verdict:

@@ -3,30 +3,13 @@
 Knows records, not checkpoints; without torch, since every row of a listing may be asked for.
 """
 
-from dataclasses import dataclass
-
 from ...index.errors import NotInIndex
 from ...index.store import Index
-from ...schema.errors import UsageError
 from ...schema.record import Record
 from ...schema.survival import Fate, Survival
+from .policy import FineTunes
 
-ENOUGH, THEN_SCAN, OFF = "enough", "then_scan", "off"
-
-
-@dataclass(frozen=True)
-class FineTunes:
-    """What to do with a model whose base we measured; `max_drift`: |relative change| of a scalar that is enough yet."""
-
-    survival: str = THEN_SCAN
-    max_drift: float = 0.1
-
-    def __post_init__(self) -> None:
-        """Raise UsageError for another word, or a drift that is none."""
-        if self.survival not in (ENOUGH, THEN_SCAN, OFF):
-            raise UsageError(f"survival {self.survival!r}: use {ENOUGH}, {THEN_SCAN} or {OFF}")
-        if not 0 <= self.max_drift < float("inf"):
-            raise UsageError(f"max_drift {self.max_drift}: use a number from 0 on")
+ENOUGH, OFF = "enough", "off"
 
 
 def is_enough(survival: Survival, max_drift: float) -> bool:
@@ -45,7 +28,7 @@ def is_settled(record: Record, revision: str | None, index: Index, fine_tunes: F
     for survival in record.survivals if fine_tunes.survival == ENOUGH else ():
         base = read_if_there(index, survival.base)
         current = base is not None and base.provenance.digest == survival.base_record
-        if current and survival.revision == revision and is_enough(survival, fine_tunes.max_drift):
+        if current and survival.revision == revision and is_enough(survival, fine_tunes.max_relative_drift):
             return True
     return False
 

@@ -16,7 +16,6 @@ from ...schema.errors import UsageError
 from ..checkpoint.hub import HubCheckpoint
 from ..detection.options import Options
 from ..parts.content import content_of
-from .decide import rules_of
 from .front import decision_on, size_of
 from .jobs import Done, Job
 from .look import compared, look
@@ -74,7 +73,7 @@ class Gate:
         decision = decision_on(checkpoint, size, self.store, self.policy)
         if decision.action == "skip":
             return Passed(skip=decision.reason)
-        looked = look(checkpoint, self.store, rules_of(self.policy), self.twins, self.options)
+        looked = look(checkpoint, self.store, self.policy.fine_tunes, self.twins, self.options)
         if looked.done is not None:
             return Passed(done=looked.done)
         done = compared(checkpoint, looked.survivals[0]) if looked.survivals else None

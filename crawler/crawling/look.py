@@ -6,7 +6,7 @@ with, so that no drift adds up unseen; one whose scan is shared serves as it is,
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ...index.store import Index
 from ...schema.model import Model, Relation
@@ -19,8 +19,9 @@ from ..parts.content import content_of
 from ..parts.result import Parts, config_facts
 from ..refusal import Refusal
 from ..stored.methods import quantization
-from .fine_tunes import ENOUGH, OFF, FineTunes, is_enough, read_if_there
+from .fine_tunes import ENOUGH, OFF, is_enough, read_if_there
 from .jobs import Done, Job
+from .policy import FineTunes
 from .survival import survey
 from .twins import share
 
@@ -55,14 +56,9 @@ def look(
         return Looked(None, reason=str(refusal))
     if survival is None:
         return Looked(None, reason="neither a twin nor a base model that was measured")
-    if fine_tunes.survival == ENOUGH and is_enough(survival, fine_tunes.max_drift):
+    if fine_tunes.survival == ENOUGH and is_enough(survival, fine_tunes.max_relative_drift):
         return Looked(compared(checkpoint, survival), (survival,), f"{_counts(survival)}: enough")
     return Looked(None, (survival,), f"{_counts(survival)}; a scan follows")
-
-
-def joined(done: Done, looked: Looked) -> Done:
-    """What the scan that followed a look has done, with what the look saw."""
-    return replace(done, result=replace(done.result, survivals=looked.survivals))
 
 
 def measured(index: Index, model_id: str) -> Record | None:

@@ -118,12 +118,15 @@ class Budget(_Section):
     hours: Annotated[float, Field(gt=0)] | None = None
 
 
-class Breaker(_Section):
-    """When a run stops because its results change too much at once; see `breaker.Rule`."""
+class BreakerRule(_Section):
+    """When a run stops because its results change too much at once."""
 
     least: Annotated[int, Field(ge=1, le=100_000)] = 3
+    """Losses below which nothing is concluded."""
     share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Part of the models known to have super weights that may be lost."""
     outage: Annotated[int, Field(ge=1, le=100_000)] = 20
+    """Failures in a row that may pass: the Hub or the network is down."""
 
 
 class Policy(_Section):
@@ -134,7 +137,7 @@ class Policy(_Section):
     fine_tunes: FineTunes = FineTunes()
     workers: Workers = Workers()
     budget: Budget = Budget()
-    breaker: Breaker = Breaker()
+    breaker: BreakerRule = BreakerRule()
 
     @classmethod
     def read(cls, path: Path = DEFAULT) -> Self:
@@ -154,11 +157,6 @@ class Policy(_Section):
         for name, values in sections.items():
             data[name] |= {key: value for key, value in values.items() if value is not None}
         return _checked(type(self), data, "options")
-
-    def reason_to_leave(self, row: Row) -> str | None:
-        """Why this policy leaves a listed model out, None if it does not."""
-        found = self.rule_against(row)
-        return found[1] if found else None
 
     def rule_against(self, row: Row) -> tuple[str, str] | None:
         """The first rule that leaves a model out (its name, of which there are few), and the reason in full."""

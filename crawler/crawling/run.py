@@ -22,7 +22,7 @@ from ..hub.budget import Budget
 from ..hub.pace import Pacer
 from ..hub.shared import FOLDER
 from ..parts.result import now
-from .breaker import Breaker, Rule
+from .breaker import Breaker
 from .child import token
 from .collect import Collector
 from .jobs import Done, Job
@@ -108,9 +108,9 @@ class Run:
         self.id, self.started = uuid.uuid4().hex[:12], now()
         self.store, self.state, self.policy, self.options, self.api = store, state, policy, options, api
         self.watch = watch or Unwatched()
-        self.folder, rule, limit = path_in(store).parent, policy.breaker, policy.budget
+        self.folder, limit = path_in(store).parent, policy.budget
         self.budget = Budget(limit.requests, limit.bytes, limit.hours, self.folder)
-        self.breaker = Breaker(Rule(rule.least, rule.share, rule.outage))
+        self.breaker = Breaker(policy.breaker)
         self.ledger = Ledger(self.id, state, store, self.breaker, self.folder / "held")
         self.supply = Supply(models, self.id, state, store, policy, api, self._show)
         self.box = Outbox(self.folder / "outbox")

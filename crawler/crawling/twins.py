@@ -7,7 +7,6 @@ A shared scan is never shared further: every one names the repository in which i
 from collections.abc import Iterable
 from typing import Any
 
-from ...index.store import Index
 from ...schema.effect import Effect
 from ...schema.model import Relation
 from ...schema.record import Record
@@ -19,17 +18,7 @@ from ..parts.content import content_of
 from ..parts.result import Result, digest
 from ..parts.scan import asked, named
 from .jobs import Done, Job
-from .own import is_own, offered
-
-
-def contents(index: Index) -> dict[str, str]:
-    """Content digest -> a model in the index that was itself scanned with it (the first by name)."""
-    found: dict[str, str] = {}
-    for model_id in index.models():
-        content = offered(index.read(model_id))
-        if content is not None:
-            found.setdefault(content, model_id)
-    return found
+from .own import is_own
 
 
 def own_scan(record: Record, options: Options) -> Scan | None:

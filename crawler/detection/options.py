@@ -33,7 +33,6 @@ class Options:
 
 
 SCREEN = "screen"
-DEPTHS = ("full", SCREEN)
 
 Progress = Callable[[str, int, int], None]
 """Called with what is done ("layers", "effects"), how much of it, and of how much."""

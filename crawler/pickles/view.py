@@ -18,8 +18,9 @@ from threading import Event
 from ...schema.canonical import strict_loads
 from ...schema.errors import JsonError
 from ...schema.types import Outcome
-from ..checkpoint.base import INDEX, SINGLE, Checkpoint, FileEntry
+from ..checkpoint.base import INDEX, SINGLE, Checkpoint
 from ..checkpoint.local import LocalCheckpoint
+from ..checkpoint.view import View
 from ..refusal import Refusal, corrupt, failed
 from . import child
 
@@ -44,31 +45,14 @@ def without_pickles(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
         yield Unpickled(checkpoint, Path(folder))
 
 
-class Unpickled(Checkpoint):
+class Unpickled(View):
     """A checkpoint whose `.bin` files read as the safetensors made of them, under their own names."""
 
     exact = False
 
     def __init__(self, inner: Checkpoint, folder: Path) -> None:
-        super().__init__()
-        self.inner, self.folder = inner, folder
-        self.model_id, self.revision, self.max_read = inner.model_id, inner.revision, inner.max_read
-        self.meter, self._small = inner.meter, inner._small
-
-    @property
-    def place(self) -> str:
-        """Where it is."""
-        return self.inner.place
-
-    @property
-    def entries(self) -> dict[str, FileEntry]:
-        """Its files, as they are there."""
-        return self.inner.entries
-
-    @property
-    def base_model(self) -> tuple[str | None, str | None]:
-        """What it was made from."""
-        return self.inner.base_model
+        super().__init__(inner)
+        self.folder = folder
 
     @cached_property
     def weight_files(self) -> tuple[str, ...]:

@@ -13,8 +13,9 @@ from threading import Event
 import torch
 from torch import Tensor
 
-from ..checkpoint.base import Checkpoint, FileEntry, Piece, Reader
+from ..checkpoint.base import Checkpoint, Piece, Reader
 from ..checkpoint.header import TensorInfo
+from ..checkpoint.view import View
 from ..refusal import corrupt
 from .codec import DamagedError, Element, Quantized, quantized
 from .integers import Gptq, Packed
@@ -46,30 +47,12 @@ def in_floats(checkpoint: Checkpoint) -> Checkpoint:
     return checkpoint if quantization(checkpoint.config) is None else Dequantized(checkpoint)
 
 
-class Dequantized(Checkpoint):
+class Dequantized(View):
     """A quantized checkpoint whose weights read as float32."""
 
     def __init__(self, inner: Checkpoint) -> None:
-        super().__init__()
-        self.inner = inner
-        self.model_id, self.revision, self.max_read = inner.model_id, inner.revision, inner.max_read
-        self.meter, self._heads, self._small = inner.meter, inner._heads, inner._small
-        self.exact = inner.exact
-
-    @property
-    def place(self) -> str:
-        """Where it is."""
-        return self.inner.place
-
-    @property
-    def entries(self) -> dict[str, FileEntry]:
-        """Its files."""
-        return self.inner.entries
-
-    @property
-    def base_model(self) -> tuple[str | None, str | None]:
-        """What it was made from."""
-        return self.inner.base_model
+        super().__init__(inner)
+        self._heads, self.exact = inner._heads, inner.exact
 
     @property
     def weight_files(self) -> tuple[str, ...]:
