@@ -19,7 +19,7 @@ def listing(bench: Bench, models: int = 1_000_000) -> None:
     subprocess.run([*module, "prepare", str(folder), str(models)], check=True)
     with walks.serving(models) as url:
         environment = {"HF_ENDPOINT": url}
-        names = {"swindex crawl's walk": ["ours", str(folder)], "swindex crawl --plan": ["plan", str(folder)]}
+        names = {"swindex crawl": ["ours", str(folder)], "swindex crawl --plan": ["plan", str(folder)]}
         arguments = {**names, "HfApi.list_models": ["bare"]}
         rows = [Timed(n, [*module, *a], environment=environment) for n, a in arguments.items()]
         in_turn(rows, bench.runs, warm=False)
