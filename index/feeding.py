@@ -14,25 +14,78 @@ from typing import Any
 from ..schema.canonical import strict_loads
 from ..schema.errors import JsonError
 from . import feed, log
-from .errors import DamagedFeed
+from .errors import DamagedFeed, StoreError, os_reason
 from .feed import SEGMENT, Entry
-from .files import FILES, Files, create, extend, remove
+from .files import FILES, Files, create, extend, remove, settle
 
 
-def append(directory: Path, record: dict[str, Any], files: Files = FILES) -> Entry:
-    """Append the change that a record (plain JSON data) makes, before the record itself; on disk when this returns.
+class Feed:
+    """The feed in a directory as its writer keeps it; it remembers how it left the end, to see whether that is so."""
 
-    Raise DamagedFeed, StoreError.
-    """
-    previous = _last(directory)
-    entry = feed.next_entry(previous, record)
-    number, at = divmod(entry.seq - 1, SEGMENT)
-    path, line = feed.segment(directory, number), feed.line_of(entry) + b"\n"
-    if log.is_file(path):
-        extend(path, path.stat().st_size if at else 0, line, files)
-    else:
-        create(path, line, files)
-    return entry
+    def __init__(self, directory: Path, files: Files = FILES) -> None:
+        self.directory, self.files = Path(directory), files
+        self.last: Entry | None = None
+        self._left: object = None  # not known yet
+
+    def heal(self) -> None:
+        """Make the feed if there is none; else cut its end if it is torn or its version was never written.
+
+        Looks at the last change alone: what is wrong elsewhere stays, for `mend`; raise StoreError.
+        """
+        if self._left == self._end():
+            return
+        with suppress(DamagedFeed):
+            if not feed.segments(self.directory):
+                mend(self.directory, self.files)
+            self._cut()
+            self.keep(_last(self.directory))
+
+    def append(self, record: dict[str, Any]) -> Entry:
+        """Append the change that a record (plain JSON data) makes, before the record; on disk when this returns.
+
+        The caller writes the record and says `keep`. Raise DamagedFeed, StoreError.
+        """
+        entry = feed.next_entry(self.last if self._left == self._end() else _last(self.directory), record)
+        number, at = divmod(entry.seq - 1, SEGMENT)
+        path, line = feed.segment(self.directory, number), feed.line_of(entry) + b"\n"
+        if log.is_file(path):
+            extend(path, path.stat().st_size if at else 0, line, self.files)
+        else:
+            create(path, line, self.files)
+        return entry
+
+    def keep(self, entry: Entry | None) -> None:
+        """Remember that the feed ends with this change, whose version is in the log."""
+        self.last, self._left = entry, None
+        self._left = self._end()
+
+    def _end(self) -> object:
+        """What changes when anybody else writes: the state of the segment of the last change, and of the one after."""
+        number = (self.last.seq - 1) // SEGMENT if self.last else 0
+        return [_state(feed.segment(self.directory, each)) for each in (number, number + 1)]
+
+    def _cut(self) -> None:
+        """Cut what is torn, and a change without its version; what stays is on disk when this returns."""
+        for number in feed.segments(self.directory)[-1:]:
+            lines, path = feed.whole_lines(self.directory, number, last=True), feed.segment(self.directory, number)
+            last = feed.entry_at(self.directory, number, len(lines) - 1, lines[-1]) if lines else None
+            if last and feed.is_recorded(self.directory, last):
+                settle(log.path_of(self.directory / "records", last.model_id), self.directory, self.files)
+            else:
+                del lines[-1:]
+            if path.stat().st_size != (length := sum(len(line) + 1 for line in lines)):
+                extend(path, length, b"", self.files)
+            settle(path, self.directory, self.files)
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {os_reason(error)}") from None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _last(directory: Path) -> Entry | None:
@@ -42,24 +95,6 @@ def _last(directory: Path) -> Entry | None:
         if lines:
             return feed.entry_at(directory, number, len(lines) - 1, lines[-1])
     return None
-
-
-def heal(directory: Path, files: Files = FILES) -> None:
-    """Make the feed if there is none; else cut its end if it is torn or its version was never written.
-
-    Looks at the last change alone: what is wrong elsewhere stays, for `mend`; raise StoreError.
-    """
-    with suppress(DamagedFeed):
-        numbers = feed.segments(directory)
-        if not numbers:
-            mend(directory, files)
-            return
-        lines = feed.whole_lines(directory, numbers[-1], last=True)
-        if lines and not feed.is_recorded(directory, feed.entry_at(directory, numbers[-1], len(lines) - 1, lines[-1])):
-            lines.pop()
-        path, length = feed.segment(directory, numbers[-1]), sum(len(line) + 1 for line in lines)
-        if path.stat().st_size != length:
-            extend(path, length, b"", files)
 
 
 # --- mending ---
