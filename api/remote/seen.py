@@ -59,7 +59,7 @@ class Memory:
         try:
             said = json.loads(self.path.read_bytes()[:_MOST])
             return Seen(said["root"].encode(), said["etag"], said["checked"]) if _is_sound(said) else self._damaged()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be read: {os_reason(error)}") from None
