@@ -164,10 +164,4 @@ def _models(index: Index, root: Root, places: Places) -> None:
 
 def _files(staging: Staging, root: Root) -> None:
     for path, stated in root.files.items():
-        where = staging.where(path)
-        try:
-            with where.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            equal(path, "size and sha256", (stated.size, stated.sha256), (where.stat().st_size, found))
-        except OSError as error:
-            raise StoreError(f"{where}: cannot be read: {os_reason(error)}") from None
+        equal(path, "size and sha256", stated, staging.described(path))

@@ -29,8 +29,8 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 _FORMS = """\
 | Where | What |
 |---|---|
-| `versions/` | The versions of all records, JSON Lines, byte for byte as they were appended. All else is made from these. |
-| `changes/` | A line for each line of `versions/`: model, version, digest, and a chain of sha256 over all changes so far. |
+| `versions/` | The versions of all records, JSON Lines, byte for byte as appended. All else is made from these. |
+| `changes/` | A line for each line of `versions/`: model, version, digest, and a chain of sha256 over all so far. |
 | `parquet/` | The tables below, a folder each. |
 | `index.duckdb` | The same tables, and the versions, in a DuckDB file (1.2 or newer opens it). |
 | `nodes/`, `root.json` | A tree of digests over the newest version of every model, and its root. |
@@ -128,7 +128,12 @@ def _crawled(root: Root) -> str:
 
 
 def _counts(facts: Facts, root: Root) -> Iterator[str]:
-    yield from ("| What | Count |", "|---|---:|", f"| Models | {root.models} |", f"| of them withdrawn | {facts.withdrawn} |")
+    yield from (
+        "| What | Count |",
+        "|---|---:|",
+        f"| Models | {root.models} |",
+        f"| of them withdrawn | {facts.withdrawn} |",
+    )
     yield f"| Versions of records | {facts.rows['records']} |"
     for what, counted in _groups(facts):
         yield from (f"| {what} {text(name)} | {count} |" for name, count in counted)

@@ -9,7 +9,11 @@ MOST = 500
 
 _SECTIONS: tuple[tuple[str, str, Callable[[Change], str]], ...] = (
     ("new", "New models", lambda c: c.now.outcome),
-    ("other_outcome", "Models with another outcome", lambda c: f"{c.before.outcome if c.before else ''} -> {c.now.outcome}"),
+    (
+        "other_outcome",
+        "Models with another outcome",
+        lambda c: f"{c.before.outcome if c.before else ''} -> {c.now.outcome}",
+    ),
     ("withdrawn", "Models withdrawn", lambda c: f"was {c.before.outcome}" if c.before else c.now.outcome),
     ("restored", "Models that count again", lambda c: c.now.outcome),
     ("same_outcome", "Models with new versions and the same outcome", lambda c: c.now.outcome),
@@ -24,7 +28,12 @@ def changelog(found: News, released: str, seq: int, models: int, lost: int) -> s
 def _head(found: News, released: str, seq: int, models: int, lost: int) -> Iterator[str]:
     since = found.base.seq if found.base else 0
     last = f"the release that ended with change {since}" if found.base else "an empty index"
-    yield from ("# Changelog", "", f"Release of {released}, against {last}. It ends with change {seq} and holds {models} models.", "")
+    yield from (
+        "# Changelog",
+        "",
+        f"Release of {released}, against {last}. It ends with change {seq} and holds {models} models.",
+        "",
+    )
     yield from ("| What | Models |", "|---|---:|")
     yield from (f"| {title} | {len(getattr(found, name))} |" for name, title, _ in _SECTIONS)
     yield f"| Of these, models that lost all their super weights | {lost} |"

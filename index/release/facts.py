@@ -50,6 +50,16 @@ def facts_of(database: Path) -> Facts:
         raise StoreError(f"{database}: DuckDB: {str(error).strip().partition(chr(10))[0]}") from None
 
 
+def about(database: Path) -> dict[str, str] | None:
+    """What a database says of itself: its layout above all; None if it cannot be read."""
+    try:
+        with duckdb.connect() as con:
+            con.execute(f"ATTACH '{str(database).replace(chr(39), chr(39) * 2)}' AS d (READ_ONLY)")
+            return dict(con.execute("SELECT key, value FROM d.about").fetchall())
+    except duckdb.Error:
+        return None
+
+
 def _counted(con: duckdb.DuckDBPyConnection) -> Facts:
     def tally(column: str, table: str) -> Counted:
         return tuple(con.execute(_COUNT.format(column, table)).fetchall())

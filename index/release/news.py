@@ -83,7 +83,9 @@ def news(directory: Path, base: Head | None, seq: int) -> News:
 def _require_continued(directory: Path, base: Head, seq: int) -> None:
     """Refuse an index that lacks changes of the release before, or has others."""
     if base.seq > seq:
-        raise StoreError(f"{directory}: ends with change {seq}, the last release with {base.seq}: a release never goes back")
+        raise StoreError(
+            f"{directory}: ends with change {seq}, the last release with {base.seq}: a release never goes back"
+        )
     last = next(feed.read(directory, base.seq - 1)).chain if base.seq else NO_CHAIN
     if last != base.chain:
         raise StoreError(f"{directory}: change {base.seq} is not the one that was released: release to a new directory")
@@ -101,7 +103,9 @@ def require_few_lost(records: Path, found: News, models: int, *, accept: bool) -
 
 
 def _lost(records: Path, changes: Iterable[Change]) -> list[str]:
-    return [c.now.model_id for c in changes if c.before and _weights(records, c.before) and not _weights(records, c.now)]
+    return [
+        c.now.model_id for c in changes if c.before and _weights(records, c.before) and not _weights(records, c.now)
+    ]
 
 
 def _weights(records: Path, entry: Entry) -> int:

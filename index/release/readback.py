@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ..errors import StoreError
 from ..rows import Column, Table
 from . import expected
-from .parquet import columns_of, pa, pq, schema_of
+from .parquet import columns_of, schema_of
 
 Rows = Counter[tuple[Any, ...]]
 _AT_ONCE = 1000
@@ -57,7 +59,7 @@ def parquet_rows(paths: Iterable[Path], table: Table) -> Iterator[tuple[Any, ...
     for path in paths:
         try:
             with pq.ParquetFile(path) as file:
-                if not file.schema_arrow.equals(schema_of(table), check_metadata=True):
+                if not file.schema_arrow.equals(schema_of(table)):
                     raise StoreError(f"{path}: its columns are not those of {table.name}")
                 yield from _rows(file, columns_of(table))
         except (pa.ArrowException, OSError) as error:
