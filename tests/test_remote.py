@@ -5,6 +5,7 @@ The releases are written by `released`, from the description of the format alone
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import swindex
 from swindex.api import Client, LookupResult
 from swindex.api.remote.versions import Wanted, together
 from swindex.index.errors import NotInIndex, StoreError
+from swindex.index.release import release
 from swindex.index.site import Span
 from swindex.index.store import Index
 from swindex.schema.errors import UsageError
@@ -36,11 +38,15 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "swindex"
 
 
-@pytest.fixture(scope="module")
-def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped index, released with a tree of several levels."""
+@pytest.fixture(scope="module", params=["described", "product"])
+def shipped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped index, released by the description with a tree of several levels, and by the product."""
     target = tmp_path_factory.mktemp("release")
-    released.write(SHIPPED, target, leaf=3)
+    if request.param == "described":
+        released.write(SHIPPED, target, leaf=3)
+    else:
+        copy = shutil.copytree(SHIPPED, tmp_path_factory.mktemp("index") / "index")
+        release(Index(copy), target, released=released.RELEASED)
     return target
 
 

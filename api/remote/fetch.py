@@ -10,9 +10,11 @@ import stat
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from ...index.errors import StoreError, os_reason
+from ...index.errors import DamagedRelease, StoreError, os_reason
 from ...schema.errors import UsageError
 
+VALUES_MOST = 2_000_000
+"""Values in a file that is parsed as a whole: some 250 MB of them."""
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,127}){0,7}")
 
 
@@ -142,6 +144,13 @@ def within(where: str, wanted: int, most: int) -> None:
     """Raise StoreError for more bytes than may be read."""
     if wanted > most:
         raise StoreError(f"{where}: {wanted} bytes, {most} at most are read here; is this a release of swindex?")
+
+
+def modest(where: str, data: bytes) -> bytes:
+    """JSON that takes no more memory than it should, told before it is parsed; raise DamagedRelease."""
+    if data.count(b",") + data.count(b"[") + data.count(b"{") > VALUES_MOST:
+        raise DamagedRelease(f"{where}: more than {VALUES_MOST} values; read another copy")
+    return data
 
 
 def whole(where: str, found: bytes, wanted: int) -> bytes:
