@@ -136,7 +136,7 @@ STALE = {"crawl": 30, "time": 180}
 def stale(index: Json, today: date) -> list[str]:
     """That the index was not asked now, that nobody looked at the Hub for long, or the last crawl did not end well."""
     crawl, found = index["crawl"], []
-    if index["checked"]:
+    if index.get("checked"):
         asked = _dated(index["checked"], today)
         found.append(f"NOT ASKED now: this is what {index['source']} held when it was last asked, on {asked}.")
     what, last = ("crawl", crawl["ended"]) if crawl else ("time", index["time"])

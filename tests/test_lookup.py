@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -198,8 +199,8 @@ def test_a_model_is_not_its_own_base(index: Index, ask: Callable[..., Json]) -> 
 
 
 def test_the_index_is_as_old_as_its_newest_record(index: Index, ask: Callable[..., Json]) -> None:
-    index.append(make.make(make.found_parts("org/a"), time="2026-11-22T00:00:00Z"))
     index.append(make.found("org/b"))
+    index.append(make.make(make.found_parts("org/a"), time="2026-11-22T00:00:00Z"))
 
     assert ask("org/b")["index"] == {
         "time": "2026-11-22T00:00:00Z",
@@ -210,6 +211,14 @@ def test_the_index_is_as_old_as_its_newest_record(index: Index, ask: Callable[..
         "checked": None,
         "as_of": None,
     }
+
+
+def test_an_index_without_a_feed_is_as_old_as_its_newest_record(index: Index, ask: Callable[..., Json]) -> None:
+    index.append(make.make(make.found_parts("org/a"), time="2026-11-22T00:00:00Z"))
+    index.append(make.found("org/b"))
+    shutil.rmtree(index.directory / "changes")
+
+    assert ask("org/b")["index"]["time"] == "2026-11-22T00:00:00Z"
 
 
 def test_a_line_that_is_not_canonical_has_no_time_for_the_index(index: Index, ask: Callable[..., Json]) -> None:

@@ -16,7 +16,11 @@ from starlette.staticfiles import StaticFiles
 
 import swindex
 from swindex.api import Client, LookupResult
+from swindex.api.remote.cache import default_home
+from swindex.api.remote.fetch import Unreachable
+from swindex.api.remote.seen import Memory, ask
 from swindex.api.remote.versions import Wanted, together
+from swindex.api.remote.web import Http, Patience
 from swindex.index.errors import NotInIndex, StoreError
 from swindex.index.release import release
 from swindex.index.site import Span
@@ -305,8 +309,23 @@ def test_what_was_not_read_is_an_error_offline(server: str) -> None:
 
 
 def test_an_index_that_was_never_read_is_an_error_offline(server: str) -> None:
-    with pytest.raises(StoreError, match="was never read on this machine, and nobody may be asked"):
+    with pytest.raises(
+        StoreError, match=r"with --offline nobody is asked, and nothing of it was read on this machine before$"
+    ):
         Client(server, offline=True).lookup(MODELS[0])
+
+
+def test_who_is_not_reached_hints_at_what_was_read(shipped: Path) -> None:
+    running = Server(Starlette(routes=[Mount("/", StaticFiles(directory=shipped))]))
+    running.start()
+    address = f"http://{HOST}:{running.ports[0]}"
+    try:
+        Client(address).lookup(MODELS[0])
+    finally:
+        running.stop()
+
+    with pytest.raises(Unreachable, match="; --offline answers from what was read before$"):
+        ask(Http(address, Patience(tries=1)), Memory(default_home(), address))
 
 
 def test_the_hubs_offline_mode_answers_too(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

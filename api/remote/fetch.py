@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 from ...index.errors import DamagedRelease, StoreError, os_reason
 from ...schema.errors import UsageError
+from ..names import is_address
 
 VALUES_MOST = 2_000_000
 """Values in a file that is parsed as a whole: some 250 MB of them."""
@@ -56,16 +57,11 @@ class Source(Protocol):
 
 def open_source(name: str | Path) -> Source:
     """The source of this name: a directory, `https://...`, or `hf://datasets/ORG/NAME[@REVISION]`; raise UsageError."""
-    if not is_remote(name):
+    if not is_address(name):
         return Folder(Path(name))
     from .web import Http, HubDataset
 
     return HubDataset(str(name)) if str(name).startswith("hf://") else Http(str(name))
-
-
-def is_remote(name: str | Path) -> bool:
-    """Whether a name is an address and not a directory."""
-    return isinstance(name, str) and "://" in name
 
 
 def checked(path: str) -> str:
@@ -129,7 +125,7 @@ class Closed:
 
     def fresh(self, path: str, etag: str | None = None, *, most: int) -> Fresh:
         """Raise Offline."""
-        raise Offline(f"{self.name}/{path}: with --offline nobody is asked")
+        raise Offline(f"{self.name}: with --offline nobody is asked")
 
 
 def present(source: Source, path: str, *, start: int = 0, length: int | None = None, most: int) -> bytes:
