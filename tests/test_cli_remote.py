@@ -16,6 +16,8 @@ from starlette.staticfiles import StaticFiles
 from swindex.api.main import main
 from swindex.api.report import report, warnings
 from swindex.api.view import view
+from swindex.crawler.detection.run import Options
+from swindex.crawler.scanning import scan
 from swindex.index.store import Index
 from swindex.schema.record import Withdrawn
 
@@ -24,6 +26,7 @@ from . import released
 from .documents import plain
 from .hub.server import HOST, Server
 
+PAIR = Path(__file__).parent / "checkpoints" / "stories260k-pair"
 Capture = pytest.CaptureFixture[str]
 
 
@@ -174,6 +177,19 @@ def test_offline_without_anything_read_is_exit_status_3(capsys: Capture) -> None
 
 def test_an_unknown_model_is_exit_status_1(server: str, capsys: Capture) -> None:
     assert "near names: org/m;" in printed(capsys, "lookup", "org/mm", "--index", server, status=1)
+
+
+# --- verify ---
+
+
+def test_verify_takes_an_address(tmp_path: Path, capsys: Capture) -> None:
+    index = Index(tmp_path / "index")
+    index.append(scan(str(PAIR), options=Options(effects=False)))
+    released.write(index.directory, tmp_path / "release")
+    [model] = index.models()
+    command = ["verify", model, "--checkpoint", str(PAIR), "--json", "--index"]
+
+    assert printed(capsys, *command, str(tmp_path / "release")) == printed(capsys, *command, str(index.directory))
 
 
 # --- changes ---

@@ -324,7 +324,7 @@ def test_who_is_not_reached_hints_at_what_was_read(shipped: Path) -> None:
     finally:
         running.stop()
 
-    with pytest.raises(Unreachable, match="; --offline answers from what was read before$"):
+    with pytest.raises(Unreachable, match=r"; --offline answers from what was read before$"):
         ask(Http(address, Patience(tries=1)), Memory(default_home(), address))
 
 

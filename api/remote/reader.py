@@ -22,10 +22,9 @@ NEAR = 4096
 
 def open_remote(named: str | Path, offline: bool = False) -> "Remote":
     """The release of this name; raise UsageError for what cannot be one. Nothing is read yet."""
-    source = open_source(named)
     home = default_home() if is_address(named) else None
-    closed = Closed(source.name) if offline and home else source
-    return Remote(Site(closed, Cache(home), Memory(home, source.name)))
+    source = Closed(str(named).rstrip("/")) if offline and home else open_source(named)
+    return Remote(Site(source, Cache(home), Memory(home, source.name)))
 
 
 class Remote:
