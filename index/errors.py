@@ -32,6 +32,10 @@ class StaleDatabase(StoreError):
     """The DuckDB file is missing, unreadable or not of the log's content."""
 
 
+class DamagedRelease(StoreError):
+    """A file of a release is not what its name, its root or the format says."""
+
+
 def os_reason(error: OSError) -> str:
     """What the operating system says, in one line."""
     return error.strerror or str(error) or type(error).__name__
