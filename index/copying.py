@@ -8,15 +8,18 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from ..schema.canonical import canonical_bytes, strict_loads
 from ..schema.errors import JsonError, RecordError
 from ..schema.record import Record
-from . import feed, log
-from .errors import DamagedRelease, StoreError, os_reason
+from . import feed, feeding, log
+from .errors import DamagedFeed, DamagedRelease, StoreError, os_reason
 from .feed import Entry
 from .files import FILES, Files, close_quietly, sync_folder
 from .store import Index, is_newer
+
+Json = dict[str, Any]
 
 
 class Unsynced(Files):
@@ -36,43 +39,45 @@ class Unsynced(Files):
 # --- one line ---
 
 
-def checked(before: Entry | None, entry: Entry, line: bytes) -> Record:
-    """The version in a line, if it is exactly what the change that follows `before` says.
+def checked(before: Entry | None, entry: Entry, line: bytes) -> Json:
+    """The version in a line as plain data, if it is exactly what the change that follows `before` says.
 
     Fields of a newer minor schema are tolerated; raise DamagedRelease.
     """
     try:
         data = strict_loads(line)
-        record = Record.parse(line, tolerant=_states_newer(data))
-        is_canonical = canonical_bytes(data) == line
-    except RecordError as error:
+        Record.parse(line, tolerant=_states_newer(data))
+        is_right = canonical_bytes(data) == line and feed.next_entry(before, data) == entry
+    except (RecordError, DamagedFeed) as error:
         raise _wrong(entry, str(error)) from None
-    if not is_canonical:
-        raise _wrong(entry, "not the canonical form of what it says")
-    if feed.next_entry(before, data) != entry:
-        raise _wrong(entry, f"its line is version {record.provenance.version} of {record.model.id}, or says otherwise")
-    return record
+    if not is_right:
+        raise _wrong(entry, "its line says another thing, or is not canonical")
+    return dict(data)
 
 
-def append(index: Index, entry: Entry, record: Record, line: bytes) -> None:
-    """Append a change and its version, durably; the caller holds the writer lock; raise DamagedRelease, StoreError."""
+def append(index: Index, entry: Entry, version: Json, line: bytes) -> None:
+    """Append a change and its version, durably; the caller holds the writer lock; raise DamagedRelease, StoreError.
+
+    A version that is there without its change, as a writer of another order may have left it, is given its change.
+    """
     path = log.path_of(index.records, entry.model_id)
     found = log.find_path(index.records, entry.model_id)
     lines = log.read_lines(found)[0] if found else []
-    digest = _digest(lines[-1]) if lines else None
-    if found not in (None, path) or (record.provenance.version, record.provenance.previous) != (len(lines) + 1, digest):
-        raise _wrong(entry, f"does not follow version {len(lines)}, the newest that is here")
-    feed.append(index.directory, entry, index.files)
-    log.append(path, line, index.files)
+    is_there = found == path and lines[entry.version - 1 :] == [line]
+    before = lines[: entry.version - 1]
+    previous = strict_loads(before[-1])["provenance"]["digest"] if before else None
+    if found not in (None, path) or len(lines) != entry.version - 1 + is_there:
+        raise _wrong(entry, f"does not follow the {len(lines)} versions that are here")
+    if version["provenance"]["previous"] != previous:
+        raise _wrong(entry, "names another version before it than the one that is here")
+    feeding.append(index.directory, version, index.files)
+    if not is_there:
+        log.append(path, line, index.files)
 
 
 def _states_newer(data: object) -> bool:
     provenance = data.get("provenance") if isinstance(data, dict) else None
     return is_newer(provenance.get("schema_version")) if isinstance(provenance, dict) else False
-
-
-def _digest(line: bytes) -> object:
-    return strict_loads(line)["provenance"]["digest"]
 
 
 def _wrong(entry: Entry, why: str) -> DamagedRelease:

@@ -28,10 +28,22 @@ class Target:
         self.private = self.directory / PRIVATE
         self._lock = FileLock(self.private / "lock")
 
+    def require_ours(self) -> None:
+        """Raise StoreError for a directory that holds things and no copy."""
+        try:
+            if not self.directory.exists():
+                return
+            names = {path.name for path in self.directory.iterdir()} - {_LOCK}
+        except OSError as error:
+            raise StoreError(f"{self.directory}: cannot be looked into: {os_reason(error)}") from None
+        if names and not names & {origin.NAME, PRIVATE}:
+            what = "an index that was not downloaded" if "records" in names else "other files"
+            raise StoreError(f"{self.directory}: holds {what}; choose another directory with --to DIR")
+
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Make the directory, and let no other download write to it; raise StoreError if it is no copy, Locked."""
-        self._require_ours()
+        """Make the directory and let no other download write to it; raise StoreError if it is no copy, Locked."""
+        self.require_ours()
         make_folder(self.private, self.files)
         try:
             self._lock.acquire(timeout=0)
@@ -49,15 +61,3 @@ class Target:
         with suppress(OSError):
             for path in self.private.glob("*.part"):
                 self.files.unlink(path)
-
-    def _require_ours(self) -> None:
-        """Raise StoreError for a directory that holds things and no copy."""
-        try:
-            if not self.directory.exists():
-                return
-            names = {path.name for path in self.directory.iterdir()} - {_LOCK}
-        except OSError as error:
-            raise StoreError(f"{self.directory}: cannot be looked into: {os_reason(error)}") from None
-        if names and not names & {origin.NAME, PRIVATE}:
-            what = "an index that was not downloaded" if "records" in names else "other files"
-            raise StoreError(f"{self.directory}: holds {what}; choose another directory with --to DIR")
