@@ -6,8 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import origin
-from ..download import Format, Report
-from ..download import download as run
+from ..download.counted import Format, Report
 from ..main import print_json
 from ..page import clean
 from .options import Json
@@ -36,6 +35,8 @@ def download(
     """Download the dataset, or what changed since.
 
     Stopped at any moment, it goes on where it was when run again. Every line is checked."""
+    from ..download import download as run
+
     with progress() as step:
         report = run(source, to, format, step=step)
     print_json(report.as_json()) if json else print(clean(summary(report)))

@@ -1,127 +1,23 @@
 """A copy of an index: downloaded from wherever a release lies, and brought up to date.
 
-Knows the formats and what they have in common: one source, one root, one place, one note of where it came from.
+`run` knows what the formats have in common, `lines` JSON Lines (with `changes`), `files` Parquet and DuckDB, `database`
+DuckDB by the change feed, `target` the directory a copy is kept in. Names here are loaded on first use.
 """
 
-from collections.abc import Callable
-from datetime import UTC, datetime
-from enum import StrEnum
-from pathlib import Path
-from time import monotonic
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from ...index.errors import DamagedRelease, StoreError
-from ...index.files import FILES, Files
-from ...index.site import ROOT, ROOT_MOST, Root
-from .. import origin
-from ..remote.fetch import Source, open_source
-from . import database, files, lines
-from .counted import Counted, Done, Report, Steps
-from .target import Target
+if TYPE_CHECKING:
+    from .counted import Format as Format
+    from .counted import Report as Report
+    from .run import download as download
 
-__all__ = ["Format", "Report", "download"]
-_CRAWL_MOST = 1 << 15
+_WHERE = {"Format": "counted", "Report": "counted", "download": "run"}
+__all__ = sorted(_WHERE)
 
 
-class Format(StrEnum):
-    """What is downloaded."""
-
-    JSONL = "jsonl"
-    PARQUET = "parquet"
-    DUCKDB = "duckdb"
-
-
-def download(
-    source: str | Source | None = None,
-    to: Path | None = None,
-    kind: Format = Format.JSONL,
-    *,
-    files: Files = FILES,
-    step: Steps | None = None,
-) -> Report:
-    """Make a copy of an index, or bring one up to date; raise StoreError (also Locked), UsageError.
-
-    Without `source` it is that of the environment or the public dataset, without `to` the place where `lookup` looks.
-    Killed at any moment, it is run again and goes on; whatever is wrong at the source, the copy stays as it was.
-    """
-    began, target = monotonic(), Target(to or origin.default_target(), files)
-    target.require_ours()
-    counted = Counted(_opened(source))
-    root = _root(counted, is_default=source is None)  # before a directory is made
-    with target.claimed():
-        done = _FETCH[kind](counted, root, target, step)
-        _note(counted.name, root, target, kind)
-        target.tidy()
-    return Report(
-        source=counted.name,
-        target=target.directory,
-        format=kind,
-        how=done.how,
-        changes=done.changes,
-        files=done.files,
-        bytes=counted.bytes,
-        requests=counted.requests,
-        seconds=monotonic() - began,
-        seq=root.seq,
-        chain=root.chain,
-        newest=root.newest,
-        released=root.released,
-    )
-
-
-def _opened(source: str | Source | None) -> Source:
-    return open_source(source or origin.default_source()) if isinstance(source, str | None) else source
-
-
-def _root(source: Source, *, is_default: bool) -> Root:
-    try:
-        content = source.fresh(ROOT, most=ROOT_MOST).content
-    except StoreError as error:
-        if not is_default:
-            raise
-        raise StoreError(f"{error}; name another place of the index with --from SOURCE") from None
-    root = Root.parse(content or b"")
-    if len(str(root.crawl)) > _CRAWL_MOST:
-        raise DamagedRelease(f"{source.name}: {ROOT}: what it says of the last crawl is too long")
-    return root
-
-
-def _note(source: str, root: Root, target: Target, kind: Format) -> None:
-    """Note where the copy came from and what each of its forms is at."""
-    known = origin.read(target.directory) or {}
-    at = {"seq": root.seq, "chain": root.chain, "released": root.released}
-    if kind is Format.JSONL:
-        known |= {**at, "crawl": root.crawl}
-    else:
-        known["files"] = {**(known.get("files") or {}), kind.value: at}
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    origin.write(target.directory, {**known, "source": source, "checked": now}, target.files)
-
-
-def _parquet(source: Source, root: Root, target: Target, step: Steps | None) -> Done:
-    wanted = {path: file for path, file in root.files.items() if path.startswith("parquet/")}
-    _require(source, wanted, "Parquet")
-    count = files.fetch(source, wanted, target, step)
-    files.remove_others(target, "parquet", wanted)
-    return Done("files" if count else "nothing", files=count)
-
-
-def _duckdb(source: Source, root: Root, target: Target, step: Steps | None) -> Done:
-    wanted = {path: file for path, file in root.files.items() if path == target.index.database.name}
-    _require(source, wanted, "DuckDB")
-    added = database.grow(source, root, target, step)
-    if added is not None:
-        return Done("changes" if added else "nothing", changes=added)
-    count = files.fetch(source, wanted, target, step)
-    return Done("files" if count else "nothing", files=count)
-
-
-def _require(source: Source, wanted: object, what: str) -> None:
-    if not wanted:
-        raise StoreError(f"{source.name}: this release has no {what} files; choose another --format")
-
-
-_FETCH: dict[Format, Callable[[Source, Root, Target, Steps | None], Done]] = {
-    Format.JSONL: lines.fetch,
-    Format.PARQUET: _parquet,
-    Format.DUCKDB: _duckdb,
-}
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first asked for (PEP 562)."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_WHERE[name]}", __name__), name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,14 @@ from ..remote.fetch import Fresh, Source
 
 Steps = Callable[[str, int, int], None]
 """Called with what is done, how much of it, and of how much."""
+
+
+class Format(StrEnum):
+    """What is downloaded."""
+
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+    DUCKDB = "duckdb"
 
 
 class Counted:
