@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from swindex.api.remote.fetch import Fresh, Source, Unreachable
 from swindex.index.release import release
+from swindex.index.site import ROOT, File, Root
 from swindex.index.store import Index
 from swindex.index.versions import withdraw, with_scan
 from swindex.schema import Outcome
@@ -87,3 +89,14 @@ class Lying(Broken):
     def fresh(self, path: str, etag: str | None = None, *, most: int) -> Fresh:
         """As `Source.fresh`."""
         return Fresh(self.lie(path, self.source.fresh(path, etag, most=most).content or b""))
+
+
+def with_files(site: Path, given: dict[str, bytes]) -> Path:
+    """The release, with these files of tables instead of its own."""
+    root = Root.parse((site / ROOT).read_bytes())
+    files = {path: File(hashlib.sha256(data).hexdigest(), len(data)) for path, data in given.items()}
+    for path, data in given.items():
+        (site / path).parent.mkdir(parents=True, exist_ok=True)
+        (site / path).write_bytes(data)
+    (site / ROOT).write_bytes(root._replace(files=files).to_bytes())
+    return site
