@@ -45,7 +45,15 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for command in (lookup.lookup, history.history, search.search, scan.scan, crawl.crawl, verify.verify, download.download):
+    for command in (
+        lookup.lookup,
+        history.history,
+        search.search,
+        scan.scan,
+        crawl.crawl,
+        verify.verify,
+        download.download,
+    ):
         app.command()(command)
     app.add_typer(index.build_group(), name="index")
     return app

@@ -11,7 +11,7 @@ from swindex.api.remote.fetch import Fresh, Source, Unreachable
 from swindex.index.release import release
 from swindex.index.site import ROOT, File, Root
 from swindex.index.store import Index
-from swindex.index.versions import withdraw, with_scan
+from swindex.index.versions import with_scan, withdraw
 from swindex.schema import Outcome
 
 from . import records as make

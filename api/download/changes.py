@@ -109,8 +109,8 @@ def _place(entry: Entry) -> int:
 
 def _forked(source: Source, seq: int, copy: Path) -> Forked:
     return Forked(
-        f"{source.name}: forked: its change {seq} is not that of {copy}; one of the two was changed afterwards: download "
-        "into another directory (--to DIR) and compare"
+        f"{source.name}: forked: its change {seq} is not that of {copy}; one of the two was changed afterwards: "
+        "download into another directory (--to DIR) and compare"
     )
 
 

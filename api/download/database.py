@@ -3,6 +3,7 @@
 The file's table `records` holds every line, so the tables of the models that changed are made anew from those lines and
 the new ones. Knows nothing of the log: a copy may be this one file.
 """
+
 from ...index.site import Root
 from ..remote.fetch import Source
 from .counted import Steps

@@ -103,7 +103,9 @@ def _place(first: Index, target: Target) -> None:
                 target.files.replace(first.directory / name, target.directory / name)
                 sync_folder(target.directory, target.files)
     except OSError as error:
-        raise StoreError(f"{target.directory}: not put in place: {os_reason(error)}; run the same command again") from None
+        raise StoreError(
+            f"{target.directory}: not put in place: {os_reason(error)}; run the same command again"
+        ) from None
     _wipe(first.directory)
 
 

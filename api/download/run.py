@@ -27,13 +27,14 @@ def download(
     *,
     files: Files = FILES,
     step: Steps | None = None,
+    lock_timeout: float = 10.0,
 ) -> Report:
     """Make a copy of an index, or bring one up to date; raise StoreError (also Locked), UsageError.
 
     Without `source` it is that of the environment or the public dataset, without `to` the place where `lookup` looks.
     Killed at any moment, it is run again and goes on; whatever is wrong at the source, the copy stays as it was.
     """
-    began, target = monotonic(), Target(to or origin.default_target(), files)
+    began, target = monotonic(), Target(to or origin.default_target(), files, lock_timeout)
     target.require_ours()
     counted = Counted(_opened(source))
     root = _root(counted, is_default=source is None)  # before a directory is made

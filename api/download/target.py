@@ -48,7 +48,9 @@ class Target:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise Locked(f"{self.directory}: another download is at work there; run this again when it is done") from None
+            raise Locked(
+                f"{self.directory}: another download is at work there; run this again when it is done"
+            ) from None
         except OSError as error:
             raise StoreError(f"{self.private}: cannot be locked: {os_reason(error)}") from None
         try:
