@@ -1,4 +1,4 @@
-"""A source that was tampered with is refused in one line; nothing wrong is taken, and the old copy answers as before."""
+"""A source that was tampered with is refused in one line; nothing wrong is taken, the old copy answers as before."""
 
 from __future__ import annotations
 
