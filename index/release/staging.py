@@ -7,9 +7,10 @@ moment changed nothing that the old root names; killed after it, the next one fi
 Knows nothing of what the files say.
 """
 
+import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,11 +18,12 @@ from filelock import FileLock, Timeout
 
 from ..errors import Locked, StoreError, os_reason
 from ..files import FILES, Files, close_quietly, make_folder, sync_folder, write_all
-from ..site import CHANGES, NODES, ROOT, VERSIONS
+from ..site import CHANGES, NODES, ROOT, VERSIONS, File, Root
 
 _NEW, _DONE, _LOCK = ".release-new", ".release-done", ".release.lock"
-_IMMUTABLE = (CHANGES, VERSIONS, NODES)
-_OURS = (*_IMMUTABLE, ROOT, "parquet", "index.duckdb", "README.md", "croissant.json", "CHANGELOG.md")
+IMMUTABLE = (CHANGES, VERSIONS, NODES)
+PARQUET = "parquet"
+_OURS = (*IMMUTABLE, ROOT, PARQUET, "index.duckdb", "README.md", "croissant.json", "CHANGELOG.md")
 _CHUNK = 1 << 20
 
 
@@ -64,12 +66,24 @@ class Staging:
         except OSError as error:
             raise StoreError(f"{target}: not written: {os_reason(error)}") from None
 
+    def described(self, path: str) -> File:
+        """Size and sha256 of a file of the coming release; raise StoreError."""
+        return file_at(self.where(path))
+
     def place(self, path: str) -> Path:
         """Where to write a file that is staged by somebody else, who calls `keep` afterwards."""
         target = self.folder / path
         make_folder(target.parent, self.files)
         self.written.append(path)
         return target
+
+    def drop(self, path: str) -> None:
+        """Take back a file that was staged: the one that is published stays; raise StoreError."""
+        try:
+            self.files.unlink(self.folder / path)
+        except OSError as error:
+            raise StoreError(f"{self.folder / path}: not removed: {os_reason(error)}") from None
+        self.written.remove(path)
 
     def keep(self, path: str) -> None:
         """Make a staged file durable that somebody else wrote; raise StoreError."""
@@ -84,7 +98,7 @@ class Staging:
 
     def publish(self) -> None:
         """Put everything that was staged in its place, `root.json` last; raise StoreError."""
-        immutable = [path for path in self.written if path.startswith(_IMMUTABLE)]
+        immutable = [path for path in self.written if path.startswith(IMMUTABLE)]
         _move(self.folder, self.directory, immutable, self.files)
         try:
             for folder in sorted({(self.folder / path).parent for path in self.written}):
@@ -96,6 +110,15 @@ class Staging:
         settle(self.directory, self.files)
 
 
+def file_at(path: Path) -> File:
+    """Size and sha256 of a file; raise StoreError."""
+    try:
+        with path.open("rb") as file:
+            return File(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {os_reason(error)}") from None
+
+
 def settle(directory: Path, files: Files = FILES) -> None:
     """Finish a release that was complete when its process was killed; raise StoreError."""
     done = Path(directory) / _DONE
@@ -103,7 +126,28 @@ def settle(directory: Path, files: Files = FILES) -> None:
         left = sorted(str(path.relative_to(done)) for path in done.rglob("*") if path.is_file())
         _move(done, Path(directory), [path for path in left if path != ROOT], files)
         _move(done, Path(directory), [path for path in left if path == ROOT], files)
+        remove_others(Path(directory), PARQUET, read_root(directory).files.keys(), files)
         shutil.rmtree(done, ignore_errors=True)
+
+
+def read_root(directory: Path) -> Root:
+    """The root of a release directory; raise StoreError."""
+    try:
+        return Root.parse((Path(directory) / ROOT).read_bytes())
+    except OSError as error:
+        raise StoreError(f"{directory}: holds no release: {ROOT}: {os_reason(error)}") from None
+
+
+def remove_others(directory: Path, folder: str, named: Collection[str], files: Files = FILES) -> list[str]:
+    """Remove the files below a folder of a release that are not named; their paths; raise StoreError."""
+    there = (path for path in (directory / folder).rglob("*") if path.is_file())
+    others = sorted(p for path in there if (p := path.relative_to(directory).as_posix()) not in named)
+    try:
+        for path in others:
+            files.unlink(directory / path)
+    except OSError as error:
+        raise StoreError(f"{directory / path}: not removed: {os_reason(error)}") from None
+    return others
 
 
 @contextmanager

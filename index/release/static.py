@@ -5,7 +5,6 @@ versions say. Knows nothing of what a version says but its digest.
 """
 
 import hashlib
-import struct
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -21,19 +20,15 @@ from ..site import (
     SEGMENT,
     Inner,
     Leaf,
-    Place,
-    Span,
     changes_name,
     key_of,
     node_name,
     segment_of,
     versions_name,
 )
+from .places import Places
 from .staging import Staging
 from .steps import Steps, no_steps
-
-_SPAN = struct.Struct("<QQI")
-_DIGEST = 32
 
 
 class Static(NamedTuple):
@@ -44,29 +39,7 @@ class Static(NamedTuple):
     newest: str | None
     seq: int
     tree: str
-
-
-class Places:
-    """Where the versions of each model stand; a few hundred bytes a model."""
-
-    def __init__(self) -> None:
-        self._held: dict[str, bytes] = {}
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._held)
-
-    def add(self, entry: Entry, offset: int, length: int) -> None:
-        """Note the next version of a model."""
-        spans = self._held.get(entry.model_id, b"")[_DIGEST:]
-        self._held[entry.model_id] = bytes.fromhex(entry.digest) + spans + _SPAN.pack(entry.seq, offset, length)
-
-    def of(self, model_id: str) -> Place:
-        """The place of a model."""
-        held = self._held[model_id]
-        return Place(held[:_DIGEST].hex(), tuple(Span(*span) for span in _SPAN.iter_unpack(held[_DIGEST:])))
+    places: Places
 
 
 def write_static(records: Path, entries: Iterable[Entry], staging: Staging, steps: Steps = no_steps) -> Static:
@@ -79,8 +52,8 @@ def write_static(records: Path, entries: Iterable[Entry], staging: Staging, step
         steps("segments", last.seq, last.seq)
     tree = _write_nodes(sorted(places), "", places, staging)
     if last is None:
-        return Static(NO_CHAIN, 0, None, 0, tree)
-    return Static(last.chain, len(places), last.time, last.seq, tree)
+        return Static(NO_CHAIN, 0, None, 0, tree, places)
+    return Static(last.chain, len(places), last.time, last.seq, tree, places)
 
 
 # --- segments ---
@@ -96,13 +69,13 @@ def _versions(records: Path, batch: Sequence[Entry], places: Places) -> Iterator
     """Yield the lines of these versions, and note where each will stand."""
     offset = 0
     for entry in batch:
-        line = _line_of(records, entry)
+        line = line_at(records, entry)
         places.add(entry, offset, len(line))
         offset += len(line) + 1
         yield line + b"\n"
 
 
-def _line_of(records: Path, entry: Entry) -> bytes:
+def line_at(records: Path, entry: Entry) -> bytes:
     """The version in its log that a change is about; raise StoreError."""
     path = log.path_of(records, entry.model_id)
     try:
