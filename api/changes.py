@@ -1,15 +1,13 @@
 """The history of a record: what each version changed. Knows versions as plain JSON data, never how they are printed."""
 
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ..index import log
 from ..index.errors import NotInIndex
 from .answer import not_in_index
 from .compared import survivals
-from .reading import versions
+from .reader import Reader
 
 Json = dict[str, Any]
 
@@ -70,12 +68,11 @@ class Change(_Part):
     survivals_added: tuple[Compared, ...] = ()
 
 
-def history(model_id: str, records: Path) -> list[Change]:
+def history(model_id: str, reader: Reader) -> list[Change]:
     """The versions of a model, oldest first; raise NotInIndex, UsageError or StoreError."""
-    path = log.find_path(records, model_id)
-    found = versions(path)[0] if path else []
+    found = [each.record for each in reader.history(model_id)]
     if not found:
-        raise NotInIndex(not_in_index(model_id, records))
+        raise NotInIndex(not_in_index(model_id, reader))
     return [change(before, after) for before, after in zip([None, *found], found, strict=False)]
 
 

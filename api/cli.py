@@ -12,10 +12,20 @@ from typer.main import get_command
 
 from .. import __version__
 from ..schema.errors import UsageError
-from .commands import crawl, download, history, index, lookup, scan, search, verify
+from .commands import changes, crawl, download, history, index, lookup, scan, search, verify
 from .main import INTERRUPTED
 
 _HELP = "What is known of super weights: the few scalars of a language model whose removal destroys it."
+_COMMANDS = (
+    lookup.lookup,
+    history.history,
+    changes.changes,
+    search.search,
+    scan.scan,
+    crawl.crawl,
+    verify.verify,
+    download.download,
+)
 _EPILOG = "Exit status: 0 done, 1 the answer is no, 2 wrong usage, 3 could not be done."
 
 
@@ -45,15 +55,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for command in (
-        lookup.lookup,
-        history.history,
-        search.search,
-        scan.scan,
-        crawl.crawl,
-        verify.verify,
-        download.download,
-    ):
+    for command in _COMMANDS:
         app.command()(command)
     app.add_typer(index.build_group(), name="index")
     return app

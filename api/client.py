@@ -1,75 +1,93 @@
-"""The lookup client: an index, asked from Python. The same methods and results whatever the index is.
+"""The lookup client: an index, asked from Python. The same methods and results wherever the index is.
 
-Knows indexes in directories, the shipped one first; answers come from `answer`, as those of the command line do.
+Knows no files: a reader has them. Answers come from `answer`, as those of the command line do.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..index.errors import NotInIndex
-from ..index.store import Index
-from ..schema.errors import UsageError
+from ..index.errors import NotInIndex, StoreError
+from ..schema.errors import RecordError, UsageError
 from ..schema.record import Record
 from .answer import answer, not_in_index
 from .changes import Change, history
-from .names import Asked, parse_asked, parse_model_id, parse_revision
-from .reading import records_dir
+from .names import Asked, parse_asked, parse_model_id, parse_revision, parse_time
+from .reader import find, open_reader
+from .recent import LIMIT, Changes, recent
 from .results import LookupResult
 from .searching import Hit, search
 
 
 class Client:
-    """An index to ask. Without `source` it is $SWINDEX_INDEX if that is set, else the one shipped with swindex."""
+    """An index to ask: a directory, a release of one, `https://...`, or `hf://datasets/ORG/NAME[@REVISION]`.
 
-    def __init__(self, source: str | Path | None = None) -> None:
-        if "://" in str(source):
-            raise UsageError(f"{source}: swindex reads an index in a directory, or the shipped one if none is named")
-        self._records = records_dir(source)
-        self.directory = self._records.parent
-        self._index = Index(self.directory)
+    Without `source` it is $SWINDEX_INDEX if that is set, else the one shipped with swindex. `offline` asks nobody and
+    answers from what was read before. What is read from elsewhere is checked by its digests; one that went back or was
+    forked since it was read last is an error. Methods raise StoreError where the index cannot be read.
+    """
+
+    def __init__(self, source: str | Path | None = None, *, offline: bool = False) -> None:
+        self._reader = open_reader(source, offline)
+        self.source = self._reader.name
+        self.directory = self._reader.directory
 
     def __repr__(self) -> str:
-        return f"Client({str(self.directory)!r})"
+        return f"Client({self.source!r})"
 
-    def lookup(self, model_id: str, revision: str | None = None, *, base: str | None = None) -> LookupResult:
+    def lookup(
+        self, model_id: str, revision: str | None = None, *, base: str | None = None, as_of: str | None = None
+    ) -> LookupResult:
         """What is known of `ORG/NAME` (or `ORG/NAME@REVISION`); raise NotInIndex, UsageError or StoreError.
 
         `base` names a model whose weights are given, marked as inherited, where the index has none of the model itself.
+        `as_of`, a UTC date or a time with its zone, answers with the newest version appended by then.
         """
-        return LookupResult.of(answer(_asked(model_id, revision), self._records, base))
+        return LookupResult.of(answer(_asked(model_id, revision, as_of), self._reader, base))
 
-    def record(self, model_id: str, revision: str | None = None) -> Record:
-        """The newest record of a model (at a full commit sha, if given); raise NotInIndex, UsageError or StoreError."""
-        parse_model_id(model_id)
+    def record(self, model_id: str, revision: str | None = None, *, as_of: str | None = None) -> Record:
+        """The newest record of a model (at a commit, as of a time); raise NotInIndex, UsageError or StoreError."""
+        found = find(self._reader, _asked(parse_model_id(model_id), revision, as_of))
+        if found is None:
+            raise NotInIndex(not_in_index(model_id, self._reader))
         try:
-            return self._index.read(model_id, revision if revision is None else parse_revision(revision))
-        except NotInIndex:
-            if revision is None:
-                raise NotInIndex(not_in_index(model_id, self._records)) from None
-            raise
+            return Record.parse(found.line, tolerant=True)
+        except RecordError as error:
+            raise StoreError(f"{self.source}: {error}; `swindex index check` says where") from None
 
     def history(self, model_id: str) -> list[Change]:
         """The versions of a model's record, oldest first, and what changed; raise NotInIndex, StoreError."""
-        return history(parse_model_id(model_id), self._records)
+        return history(parse_model_id(model_id), self._reader)
 
     def search(self, text: str) -> list[Hit]:
-        """Models whose id, architecture, type, base or tensor names contain the text, in any case."""
-        return search(text, self._records)
+        """Models whose id, architecture, type, base or tensor names contain the text, in any case, sorted by id.
+
+        Reads the newest version of every model. From elsewhere that is fetched, in ranges of several megabytes, and
+        kept: the first search costs about as many bytes as the records have, a later one what changed since.
+        """
+        return search(text, self._reader)
 
     def models(self) -> Iterator[str]:
-        """The ids of all models in the index, sorted."""
-        return self._index.models()
+        """The ids of all models in the index, sorted. From elsewhere, one small file per 256 models is read."""
+        return iter(self._reader.model_ids())
+
+    def changes(self, since: int | None = None, limit: int | None = LIMIT) -> Changes:
+        """Versions that were appended, newest first: the last ones, or the first ones after change number `since`.
+
+        `next` of the result is the `since` that goes on from there. Reads what was changed after `since`.
+        """
+        return recent(self._reader, since, limit)
 
 
-def lookup(model_id: str, revision: str | None = None, *, base: str | None = None) -> LookupResult:
+def lookup(
+    model_id: str, revision: str | None = None, *, base: str | None = None, as_of: str | None = None
+) -> LookupResult:
     """What the shipped index (or $SWINDEX_INDEX) knows of a model; as `Client().lookup`."""
-    return Client().lookup(model_id, revision, base=base)
+    return Client().lookup(model_id, revision, base=base, as_of=as_of)
 
 
-def _asked(model_id: str, revision: str | None) -> Asked:
+def _asked(model_id: str, revision: str | None, as_of: str | None) -> Asked:
     asked = parse_asked(model_id)
-    if revision is None:
-        return asked
-    if asked.revision is not None:
+    if revision is not None and asked.revision is not None:
         raise UsageError(f"{model_id!r} names a revision already")
-    return Asked(asked.model_id, parse_revision(revision))
+    commit = asked.revision if revision is None else parse_revision(revision)
+    return Asked(asked.model_id, commit, None if as_of is None else parse_time(as_of))

@@ -21,6 +21,8 @@ class Lookup(NamedTuple):
     as_json: bool = False
     directory: str | None = None
     base: str | None = None
+    as_of: str | None = None
+    offline: bool = False
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,7 +76,8 @@ def _fast(arguments: list[str]) -> int:
 
 # --- lookup ---
 
-_WITH_VALUE = {"--index": "directory", "--base": "base"}
+_FLAGS = {"--json": "as_json", "--offline": "offline"}
+_WITH_VALUE = {"--index": "directory", "--base": "base", "--as-of": "as_of"}
 
 
 def plain_lookup(arguments: Sequence[str]) -> Lookup | None:
@@ -85,8 +88,8 @@ def plain_lookup(arguments: Sequence[str]) -> Lookup | None:
     rest = iter(arguments[1:])
     for each in rest:
         option, equals, value = each.partition("=")
-        if each == "--json":
-            given["as_json"] = True
+        if each in _FLAGS:
+            given[_FLAGS[each]] = True
         elif option in _WITH_VALUE:
             given[_WITH_VALUE[option]] = value if equals else next(rest, "")
         elif each.startswith("-") or "model" in given:
@@ -100,10 +103,10 @@ def lookup(wanted: Lookup) -> int:
     """Print what is known of a model; the exit status."""
     from .answer import answer
     from .names import parse_asked
-    from .reading import records_dir
+    from .reader import open_reader
 
-    asked = parse_asked(wanted.model)
-    document = answer(asked, records_dir(wanted.directory), wanted.base)
+    asked = parse_asked(wanted.model, wanted.as_of)
+    document = answer(asked, open_reader(wanted.directory, wanted.offline), wanted.base)
     show(document, wanted.as_json)
     return 0
 

@@ -1,24 +1,29 @@
-"""Model ids and revisions as people type them, and names that are near an unknown one. Standard library only.
+"""Model ids, revisions and times as people type them, and names that are near an unknown one. Standard library only.
 
 Knows nothing of files: it is given the ids to compare with.
 """
 
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from ..schema.errors import UsageError
 from ..schema.ids import is_model_id
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _REVISION = re.compile(r"[0-9a-f]{7,40}")
 
 
 class Asked(NamedTuple):
-    """A model, and the commit asked for: None, or 7 to 40 hex digits of its sha."""
+    """A model, and the version of its record that is asked for: the newest of those that fit."""
 
     model_id: str
-    revision: str | None
+    revision: str | None = None
+    """The commit: 7 to 40 hex digits of its sha."""
+    as_of: str | None = None
+    """The UTC time at which the version was there already."""
 
 
 def parse_model_id(text: str) -> str:
@@ -36,10 +41,23 @@ def parse_revision(text: str) -> str:
     return text.lower()
 
 
-def parse_asked(text: str) -> Asked:
-    """Split `ORG/NAME[@REVISION]`; raise UsageError if either part is malformed."""
+def parse_time(text: str) -> str:
+    """Return an ISO date (which means its end) or time with its zone as a UTC time; raise UsageError."""
+    try:
+        time = datetime.fromisoformat(f"{text}T23:59:59Z" if _DATE.fullmatch(text) else text)
+        if time.tzinfo is None:
+            raise ValueError(text)
+        return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError):
+        example = "write 2026-11-21, or 2026-11-21T07:00:00Z"
+        raise UsageError(f"{_shown(text)} is no date, and no time with its zone: {example}") from None
+
+
+def parse_asked(text: str, as_of: str | None = None) -> Asked:
+    """Split `ORG/NAME[@REVISION]`; raise UsageError if either part, or the time, is malformed."""
     model_id, at, revision = text.partition("@")
-    return Asked(parse_model_id(model_id), parse_revision(revision) if at else None)
+    time = None if as_of is None else parse_time(as_of)
+    return Asked(parse_model_id(model_id), parse_revision(revision) if at else None, time)
 
 
 def _shown(text: str) -> str:

@@ -1,111 +1,120 @@
-"""Records as plain JSON data, read from the log: one model's newest version, its history, the ids of all.
+"""An index in a directory, read from its logs: one model's newest version, its history, the ids of all.
 
-Standard library, `index.log` and `schema.canonical` only: never DuckDB, never pydantic, never the network.
+Standard library, `index.log`, `index.feed`, `schema.canonical`: never DuckDB, never pydantic, never the network.
 """
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from .. import index
-from ..index import heartbeat, log
-from ..index.errors import DamagedLog, NotInIndex, StoreError
-from ..schema.canonical import strict_loads
-from ..schema.errors import JsonError, UsageError
-from .names import Asked
+from .. import __version__, index
+from ..index import feed, heartbeat, log
+from ..index.errors import DamagedLog, StoreError
+from ..schema.errors import RecordError, UsageError
+from .reader import FACTS, Found, parsed
 
 Json = dict[str, Any]
 ENVIRONMENT = "SWINDEX_INDEX"
+_ROOT = "root.json"
 _TIME = re.compile(rb'"provenance":\{.*?"time":"([0-9TZ:-]+)"')
-_PARTS = {"model": dict, "status": dict, "provenance": dict}
-"""What every version has."""
 
 
-class Found(NamedTuple):
-    """A version, and whether its log ends in a half-written one that was left out."""
+# --- where it is ---
 
-    record: Json
-    torn: bool
+
+def named_source(source: str | Path | None = None) -> str | Path | None:
+    """What was named: `source`, else $SWINDEX_INDEX; None if neither was."""
+    return source or os.environ.get(ENVIRONMENT) or None
+
+
+def is_address(source: str | Path) -> bool:
+    """Whether a name is an address and no directory."""
+    return isinstance(source, str) and "://" in source
+
+
+def is_release(source: str | Path) -> bool:
+    """Whether a name is that of a release: an address, or a directory with `root.json` that is no index itself."""
+    return is_address(source) or (not (Path(source) / "records").is_dir() and (Path(source) / _ROOT).is_file())
 
 
 def records_dir(directory: str | Path | None = None) -> Path:
     """The folder of records: of `directory`, else of $SWINDEX_INDEX, else of the shipped index; raise StoreError."""
-    named = directory or os.environ.get(ENVIRONMENT)
+    named = named_source(directory)
+    if named and is_release(named):
+        raise UsageError(f"{named}: a release, which this command cannot work on; see: swindex download --help")
     home = Path(named) if named else Path(index.__file__).parent
     if not (home / "records").is_dir():
         raise StoreError(f"{home}: no index here; name a directory that holds records/")
     return home / "records"
 
 
-# --- one model ---
+# --- the reader ---
 
 
-def find(records: Path, asked: Asked) -> Found | None:
-    """The newest version of a model, at the revision if one is asked for; None if the index has none of it.
+class Local:
+    """The index whose records lie in a folder; see `Reader` for what the methods give."""
 
-    Raise NotInIndex if it has others but none at that revision, UsageError if the revision is ambiguous, DamagedLog.
-    """
-    path = log.find_path(records, asked.model_id)
-    if path is None:
-        return None
-    if asked.revision is not None:
-        history, torn = versions(path)
-        return Found(_at_revision(history, asked.model_id, asked.revision), torn)
-    line, torn = log.newest_line(path)
-    return None if line is None else Found(_parsed(line, path, None), torn)
+    def __init__(self, records: Path) -> None:
+        self.records = records
+        self.directory: Path | None = records.parent
+        self._home = records.parent
+        self.name = str(self._home)
 
+    def newest(self, model_id: str) -> Found | None:
+        """As `Reader.newest`; raise DamagedLog with file and line."""
+        path = log.find_path(self.records, model_id)
+        if path is None:
+            return None
+        line, torn = log.newest_line(path)
+        return None if line is None else Found(_parsed(line, path, None), line, torn)
 
-def versions(path: Path) -> tuple[list[Json], bool]:
-    """All versions in a log, oldest first, and whether its end is torn; raise DamagedLog with file and line."""
-    lines, torn = log.read_lines(path)
-    return [_parsed(line, path, number) for number, line in enumerate(lines, 1)], torn
+    def history(self, model_id: str) -> list[Found]:
+        """As `Reader.history`; raise DamagedLog with file and line."""
+        path = log.find_path(self.records, model_id)
+        lines, torn = log.read_lines(path) if path else ([], False)
+        return [Found(_parsed(line, path, n), line, torn) for n, line in enumerate(lines, 1) if path]
+
+    def model_ids(self) -> list[str]:
+        """As `Reader.model_ids`."""
+        return sorted(model_id for path in log.log_paths(self.records) if (model_id := log.id_of(path)))
+
+    near_ids = model_ids
+
+    def everything(self) -> Iterator[Found]:
+        """As `Reader.everything`."""
+        return (found for model_id in self.model_ids() if (found := self.newest(model_id)))
+
+    def back(self) -> Iterator[feed.Entry]:
+        """As `Reader.back`; raise StoreError if the index was made before there were feeds."""
+        if not feed.segments(self._home) and any(log.log_paths(self.records)):
+            raise StoreError(f"{self._home}: it has no change feed yet; `swindex index build` makes it")
+        return feed.back(self._home)
+
+    def facts(self) -> Json:
+        """As `Reader.facts`: the heartbeat says them; an index without one is read, every log of it.
+
+        Nothing is parsed for that.
+        """
+        beat = heartbeat.read(self._home)
+        times = (t for path in log.log_paths(self.records) if (t := _newest_time(path)))
+        newest = beat["newest"] or max(times, default=None)
+        shipped = self._home == Path(index.__file__).parent
+        name = f"the index shipped with swindex {__version__}" if shipped else self.name
+        return {**FACTS, "time": newest, "crawl": beat["crawl"], "source": name}
 
 
 def _parsed(line: bytes, path: Path, number: int | None) -> Json:
     """A line as plain data that has the parts of a record; `number` None is the last line."""
     try:
-        record = strict_loads(line)
-    except JsonError as error:
+        return parsed(line, log.id_of(path))
+    except RecordError as error:
         raise _damaged(path, number, str(error)) from None
-    if not isinstance(record, dict) or any(not isinstance(record.get(k), t) for k, t in _PARTS.items()):
-        raise _damaged(path, number, "not a record")
-    if str(record["model"].get("id")).lower() != str(log.id_of(path)).lower():
-        raise _damaged(path, number, f"a record of {record['model'].get('id')!r}")
-    return record
 
 
 def _damaged(path: Path, number: int | None, why: str) -> DamagedLog:
     return log.damaged(path, len(log.read_lines(path)[0]) if number is None else number, why)
-
-
-def _at_revision(history: list[Json], model_id: str, wanted: str) -> Json:
-    known = list(dict.fromkeys(r for h in history if (r := h["model"].get("revision"))))
-    matching = [r for r in known if r.startswith(wanted)]
-    if len(matching) > 1:
-        raise UsageError(f"{wanted} is short for several commits of {model_id}: {', '.join(matching)}")
-    if not matching:
-        there = f"known commits: {', '.join(known)}" if known else "no version of it is pinned to a commit"
-        raise NotInIndex(f"{model_id} is in the index, but not at {wanted}; {there}")
-    return [h for h in history if h["model"].get("revision") == matching[0]][-1]
-
-
-# --- the index as a whole ---
-
-
-def model_ids(records: Path) -> list[str]:
-    """The ids of all models in the index."""
-    return [model_id for path in log.log_paths(records) if (model_id := log.id_of(path))]
-
-
-def index_facts(records: Path) -> Json:
-    """`time` of the newest version in the index (None for an empty one) and its last `crawl` (None if there was none).
-
-    The heartbeat says both; an index without one is read, every log of it, and parsed nowhere.
-    """
-    beat = heartbeat.read(records.parent)
-    newest = beat["newest"] or max((t for path in log.log_paths(records) if (t := _newest_time(path))), default=None)
-    return {"time": newest, "crawl": beat["crawl"]}
 
 
 def _newest_time(path: Path) -> str | None:

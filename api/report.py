@@ -122,6 +122,8 @@ def warnings(document: Json) -> list[str]:
         found.append("Values are the sources' own: swindex has not read the checkpoint.")
     if scan and scan["layers"] and 0 < scan["layers_covered"] < scan["layers"]:
         found.append("Only a part of the layers was covered.")
+    if document["index"]["as_of"]:
+        found.append(f"AS OF {document['index']['as_of']}: what the index said then; it may say more now.")
     if document["index"]["torn"]:
         found.append("The log of this model ends in a half-written version, which is left out.")
     return found
@@ -132,8 +134,11 @@ STALE = {"crawl": 30, "time": 180}
 
 
 def stale(index: Json, today: date) -> list[str]:
-    """That nobody has looked at the Hub for long, or that the last crawl did not end well."""
+    """That the index was not asked now, that nobody looked at the Hub for long, or the last crawl did not end well."""
     crawl, found = index["crawl"], []
+    if index["checked"]:
+        asked = _dated(index["checked"], today)
+        found.append(f"NOT ASKED now: this is what {index['source']} held when it was last asked, on {asked}.")
     what, last = ("crawl", crawl["ended"]) if crawl else ("time", index["time"])
     if last and _days(last, today) > STALE[what]:
         name = "last crawl into" if crawl else "newest record of"
@@ -229,10 +234,17 @@ def _age(page: Page, document: Json, today: date) -> None:
         page.text(f"Record version {record['version']} of {_dated(record['time'], today)}.", "dim")
     if base:
         page.text(f"{base['id']}: version {base['version']} of {_dated(base['time'], today)}.", "dim")
-    if document["index"]["time"]:
-        page.text(f"Newest record of this index: {_dated(document['index']['time'], today)}.", "dim")
-    if document["index"]["crawl"]:
-        page.text(f"Last crawl: {_dated(document['index']['crawl']['ended'], today)}.", "dim")
+    for line in _freshness(document["index"], today):
+        page.text(line, "dim")
+
+
+def _freshness(index: Json, today: date) -> list[str]:
+    """Which index was asked, and how fresh it is."""
+    source, crawl = index["source"], index["crawl"]
+    released = f", released {_dated(index['released'], today)}" if index["released"] else ""
+    newest = f"Newest record of this index: {_dated(index['time'], today)}." if index["time"] else None
+    crawled = f"Last crawl: {_dated(crawl['ended'], today)}." if crawl else None
+    return [line for line in (f"From {source}{released}." if source else None, newest, crawled) if line]
 
 
 def _days(time: str, today: date) -> int:

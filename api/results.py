@@ -256,6 +256,10 @@ class IndexView(_Part):
     time: str | None
     torn: bool
     crawl: CrawlView | None
+    source: str | None
+    released: str | None
+    checked: str | None
+    as_of: str | None
 
 
 class LookupResult(_Part):

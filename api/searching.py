@@ -1,14 +1,12 @@
 """Search in an index: models whose names contain a text. Reads the newest version of every model; no ranking."""
 
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from ..schema.rules import STRENGTH
 from ..schema.types import Verdict
-from .names import Asked
-from .reading import find, model_ids
+from .reader import Reader
 
 Json = dict[str, Any]
 _NAMES = ("id", "architecture", "model_type", "base_model")
@@ -30,10 +28,10 @@ class Hit(BaseModel):
     time: str
 
 
-def search(text: str, records: Path) -> list[Hit]:
+def search(text: str, reader: Reader) -> list[Hit]:
     """Models with `text` in id, architecture, type, base model or a tensor's name, in any case, sorted by id."""
-    found = (find(records, Asked(model_id, None)) for model_id in model_ids(records))
-    return [_hit(each.record) for each in found if each and _matches(each.record, text.lower())]
+    hits = (_hit(each.record) for each in reader.everything() if _matches(each.record, text.lower()))
+    return sorted(hits, key=lambda hit: hit.id)
 
 
 def _matches(record: Json, text: str) -> bool:

@@ -45,7 +45,9 @@ The shape is stable: names are added, never removed or narrowed. Every name is a
     index            time (of the newest version in the index; null if the record is not from an index),
                      torn (true if the model's log ends in a half-written version, which was left out),
                      crawl (the last one: started, ended, complete, stopped, listed, eligible, indexed; null if
-                     there was none)
+                     there was none), source (which index that is), released (when what was read was published; null
+                     if it is the index itself), checked (when its source was last asked, where this answer did not
+                     ask it; else null), as_of (the time asked for; null if it was the newest version)
 
 Figures are copied and sorted here, never judged: verdicts and locations are the record's own status.
 """
@@ -89,13 +91,14 @@ _STORED = (
 )
 _SEEN = ("activation_in", "activation_out", "share", "coherence", "rank", "round", "scan")
 _RECORD = ("version", "time", "digest", "schema_version", "submitter", "withdrawn")
+_INDEX = ("time", "torn", "crawl", "source", "released", "checked", "as_of")
 UNKNOWN = "unknown"
 
 
 def view(record: Json, index: Json | None = None, torn: bool = False) -> Json:
     """The document for one version of a record, given as plain JSON data; raise KeyError where it is not a record.
 
-    `index`: `time` and `crawl` of the index that it is from.
+    `index`: what is known of the index that it is from; what is left out is null.
     """
     observations = record.get("observations", [])
     scans = record.get("scans", [])
@@ -114,7 +117,7 @@ def view(record: Json, index: Json | None = None, torn: bool = False) -> Json:
         "notes": [pick(r, ("about", "text")) for r in record.get("remarks", [])],
         "inherited_from": None,
         "record": pick(record["provenance"], _RECORD),
-        "index": {**(index or {"time": None, "crawl": None}), "torn": torn},
+        "index": {**dict.fromkeys(_INDEX), **(index or {}), "torn": torn},
     }
 
 

@@ -76,6 +76,7 @@ def test_the_commands_are_those_that_exist() -> None:
     assert {" ".join(p) for p in commands() if p} == {
         "lookup",
         "history",
+        "changes",
         "search",
         "scan",
         "crawl",
@@ -92,7 +93,7 @@ def test_the_fast_path_knows_the_options_of_typer() -> None:
     command: Any = get_command(cli.build())
     declared = {name for p in command.commands["lookup"].params for name in p.opts if name.startswith("--")}
 
-    assert declared == {"--json", *fast._WITH_VALUE}
+    assert declared == {*fast._FLAGS, *fast._WITH_VALUE}
 
 
 def test_without_arguments_there_is_help(capsys: Capture) -> None:
@@ -254,12 +255,12 @@ def test_history_in_words(index: Index, capsys: Capture) -> None:
     first = make.reported("org/reported").provenance.digest[:12]
 
     assert capsys.readouterr().out == (
-        "version 1 2026-11-21 reported no commit\n"
+        "version 1 2026-11-21T07:00:00Z reported no commit\n"
         f"  by tester, {first}\n"
         "  weights added: L1.R2.C3, L2.R4.C3\n"
         "  groups added: reported-1\n"
         "  observations: +2\n"
-        "version 2 2026-11-21 found commit aaaaaaaaaaaa\n"
+        "version 2 2026-11-21T07:00:00Z found commit aaaaaaaaaaaa\n"
         f"  by tester, {second.provenance.digest[:12]}\n"
         "  weights added: L1.R7.C3\n"
         "  weights removed: L2.R4.C3\n"

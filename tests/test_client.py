@@ -15,6 +15,7 @@ from swindex.api.answer import answer
 from swindex.api.changes import Change, ScanAdded, VerdictChange
 from swindex.api.main import main
 from swindex.api.names import parse_asked
+from swindex.api.reading import Local
 from swindex.api.searching import Hit
 from swindex.api.view import view
 from swindex.index.errors import NotInIndex, StoreError
@@ -57,7 +58,7 @@ def test_a_result_is_the_document_and_nothing_else(build: Callable[[], Record]) 
 
 
 def test_an_inherited_result_is_the_document_too(index: Index) -> None:
-    document = answer(parse_asked("org/x"), index.records, "org/found")
+    document = answer(parse_asked("org/x"), Local(index.records), "org/found")
 
     assert LookupResult.of(document).model_dump(mode="json") == document
 
@@ -100,10 +101,15 @@ def test_a_base_is_a_keyword(client: Client) -> None:
 # --- sources ---
 
 
-@pytest.mark.parametrize("source", ["https://example.org/index", "hf://datasets/org/name"])
-def test_what_is_not_a_directory_is_refused_with_what_is_supported(source: str) -> None:
-    with pytest.raises(UsageError, match="swindex reads an index in a directory, or the shipped one if none is named"):
+@pytest.mark.parametrize("source", ["ftp://example.org/index", "hf://org/name", "https://user@example.org/"])
+def test_an_address_that_cannot_be_one_is_refused(source: str) -> None:
+    with pytest.raises(UsageError, match="is not an index: write h"):
         Client(source)
+
+
+@pytest.mark.parametrize("source", ["https://example.org/index", "hf://datasets/org/name"])
+def test_an_address_is_not_asked_before_it_must_be(source: str) -> None:
+    assert (Client(source).source, Client(source).directory) == (source, None)
 
 
 def test_a_directory_without_records_is_no_index(tmp_path: Path) -> None:
@@ -144,7 +150,7 @@ def test_a_record_that_is_not_there_says_what_lookup_says(client: Client) -> Non
 
 
 def test_a_record_that_is_not_there_at_a_commit_names_those_that_are(client: Client) -> None:
-    with pytest.raises(NotInIndex, match="not at revision"):
+    with pytest.raises(NotInIndex, match=rf"but not at {'b' * 40}; known commits: {make.REVISION}$"):
         client.record("org/found", "b" * 40)
 
 

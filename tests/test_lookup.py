@@ -16,7 +16,7 @@ from swindex.api.answer import answer
 from swindex.api.cli import run
 from swindex.api.main import Lookup, main, plain_lookup
 from swindex.api.names import nearest, parse_asked
-from swindex.api.reading import _newest_time
+from swindex.api.reading import Local, _newest_time
 from swindex.api.report import warnings
 from swindex.index.errors import DamagedLog, NotInIndex, StoreError
 from swindex.index.store import Index
@@ -37,7 +37,7 @@ def index(tmp_path: Path) -> Index:
 @pytest.fixture
 def ask(index: Index) -> Callable[..., Json]:
     def asked(text: str, base: str | None = None) -> Json:
-        return answer(parse_asked(text), index.records, base)
+        return answer(parse_asked(text), Local(index.records), base)
 
     return asked
 
@@ -201,7 +201,15 @@ def test_the_index_is_as_old_as_its_newest_record(index: Index, ask: Callable[..
     index.append(make.make(make.found_parts("org/a"), time="2026-11-22T00:00:00Z"))
     index.append(make.found("org/b"))
 
-    assert ask("org/b")["index"] == {"time": "2026-11-22T00:00:00Z", "torn": False, "crawl": None}
+    assert ask("org/b")["index"] == {
+        "time": "2026-11-22T00:00:00Z",
+        "torn": False,
+        "crawl": None,
+        "source": str(index.directory),
+        "released": None,
+        "checked": None,
+        "as_of": None,
+    }
 
 
 def test_a_line_that_is_not_canonical_has_no_time_for_the_index(index: Index, ask: Callable[..., Json]) -> None:
@@ -348,6 +356,7 @@ PLAIN = [
     (["lookup", "--json", "org/m"], Lookup("org/m", as_json=True)),
     (["lookup", "org/m", "--index", "d", "--base=a/b"], Lookup("org/m", directory="d", base="a/b")),
     (["lookup", "org/m", "--index", "c", "--index=d"], Lookup("org/m", directory="d")),
+    (["lookup", "org/m", "--as-of=2026-11-21", "--offline"], Lookup("org/m", as_of="2026-11-21", offline=True)),
 ]
 LEFT_TO_TYPER: list[list[str]] = [
     [],
@@ -371,7 +380,10 @@ def test_everything_else_is_left_to_typer(arguments: list[str]) -> None:
     assert plain_lookup(arguments) is None
 
 
-@pytest.mark.parametrize("extra", [[], ["--json"], ["--base", "org/found"], ["--json", "--base=org/found"]])
+@pytest.mark.parametrize(
+    "extra",
+    [[], ["--json"], ["--base", "org/found"], ["--json", "--base=org/found"], ["--as-of=2026-11-21", "--offline"]],
+)
 def test_typer_gives_the_answer_of_the_fast_path(
     index: Index, capsys: pytest.CaptureFixture[str], extra: list[str]
 ) -> None:

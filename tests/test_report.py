@@ -24,6 +24,7 @@ from swindex.api.commands.progress import progress
 from swindex.api.names import Asked, parse_asked
 from swindex.api.page import Cell, Column, Page, clean, number, width_of
 from swindex.api.paste import coordinate, remarks, short
+from swindex.api.reading import Local
 from swindex.api.report import report, warnings
 from swindex.api.view import view
 from swindex.index.store import Index
@@ -46,7 +47,7 @@ def index(tmp_path: Path) -> Index:
 @pytest.fixture
 def ask(index: Index) -> Callable[..., Json]:
     def asked(text: str, base: str | None = None) -> Json:
-        return answer(parse_asked(text), index.records, base)
+        return answer(parse_asked(text), Local(index.records), base)
 
     return asked
 

@@ -145,7 +145,15 @@ def test_document_besides_its_weights() -> None:
         "survivals": [],
         "notes": [],
         "inherited_from": None,
-        "index": {"time": "2026-11-22T00:00:00Z", "crawl": None, "torn": False},
+        "index": {
+            "time": "2026-11-22T00:00:00Z",
+            "crawl": None,
+            "torn": False,
+            "source": None,
+            "released": None,
+            "checked": None,
+            "as_of": None,
+        },
     }
 
 

@@ -7,12 +7,14 @@ from ..client import Client
 from ..compared import STATES
 from ..main import print_json, write
 from ..page import Page, wants_colour, width_of
-from .options import Json, ModelId, ReadIndex
+from .options import Json, ModelId, Offline, ReadIndex
 
 
-def history(model: ModelId, index: ReadIndex = None, json: Json = False) -> int:
-    """Print the versions of a model's record and what changed."""
-    changes = Client(index).history(model)
+def history(model: ModelId, index: ReadIndex = None, offline: Offline = False, json: Json = False) -> int:
+    """Print the versions of a model's record and what changed.
+
+    What an earlier one said in full: swindex lookup MODEL --as-of TIME, with the time shown here."""
+    changes = Client(index, offline=offline).history(model)
     if json:
         print_json({"model": model, "versions": [c.model_dump(mode="json") for c in changes]})
     else:
@@ -25,7 +27,7 @@ def history(model: ModelId, index: ReadIndex = None, json: Json = False) -> int:
 
 def _version(page: Page, change: Change) -> None:
     commit = f"commit {change.revision[:12]}" if change.revision else "no commit"
-    page.text(f"version {change.version}  {change.time[:10]}  {change.outcome}  {commit}", "bold")
+    page.text(f"version {change.version}  {change.time}  {change.outcome}  {commit}", "bold")
     page.text(f"by {change.submitter}, {change.digest[:12]}", "dim", indent="  ")
     for line in lines(change):
         page.text(line, indent="  ", hang="    ")

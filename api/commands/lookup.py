@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from .. import main
-from .options import Json, ReadIndex
+from .options import Json, Offline, ReadIndex
 
 
 def lookup(
@@ -26,9 +26,18 @@ def lookup(
             help="The base model whose weights are shown, as inherited, where the index has none of MODEL itself.",
         ),
     ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            "--as-of",
+            metavar="TIME",
+            help="Answer with what the index said then: a UTC date (its end), or a time with its zone.",
+        ),
+    ] = None,
+    offline: Offline = False,
     json: Json = False,
 ) -> int:
     """Print what is known of a model.
 
-    Coordinates, effects, sources, and how old the record is. Offline."""
-    return main.lookup(main.Lookup(model, json, index, base))
+    Coordinates, effects, sources, and how old the record is. Asks nobody, unless the index named is elsewhere."""
+    return main.lookup(main.Lookup(model, json, index, base, as_of, offline))

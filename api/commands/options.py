@@ -8,14 +8,20 @@ from typing import Annotated, Any
 import typer
 
 from ...schema.errors import SwindexError, UsageError
-from ..reading import ENVIRONMENT
+from ..reading import ENVIRONMENT, is_release
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 ReadIndex = Annotated[
     str | None,
     typer.Option(
-        "--index", metavar="DIR", help=f"The index to read; without it ${ENVIRONMENT}, or the one shipped with swindex."
+        "--index",
+        metavar="SOURCE",
+        help="The index to read: a directory, an address (https://...), or a dataset (hf://datasets/ORG/NAME); "
+        f"without it ${ENVIRONMENT}, or the one shipped with swindex.",
     ),
+]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Ask nobody: answer from what was read before, of an index that is elsewhere.")
 ]
 WriteIndex = Annotated[
     str | None, typer.Option("--index", metavar="DIR", help=f"The index to write to; without it ${ENVIRONMENT}.")
@@ -36,6 +42,8 @@ def writable(directory: str | None) -> Path:
     named = directory or os.environ.get(ENVIRONMENT)
     if not named:
         raise UsageError(f"name the index to write to: --index DIR (or {ENVIRONMENT})")
+    if is_release(named):
+        raise UsageError(f"{named}: a release is not written to; name the directory of an index: --index DIR")
     return Path(named)
 
 

@@ -9,7 +9,7 @@ from ..client import Client
 from ..main import print_json, write
 from ..page import Cell, Column, Page, wants_colour, width_of
 from ..searching import Hit
-from .options import Json, ReadIndex
+from .options import Json, Offline, ReadIndex
 
 _COLUMNS = (
     Column("MODEL"),
@@ -24,12 +24,14 @@ _COLUMNS = (
 def search(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="A part of the name, in any case.", show_default=False)],
     index: ReadIndex = None,
+    offline: Offline = False,
     json: Json = False,
 ) -> int:
     """List models by a part of a name.
 
-    Of the id, the architecture, the family, the base model or a tensor. Exit status 1 if none match."""
-    client = Client(index)
+    Of the id, the architecture, the family, the base model or a tensor. Reads the newest version of every model, which
+    an index that is elsewhere must send. Exit status 1 if none match."""
+    client = Client(index, offline=offline)
     hits = client.search(text)
     if json:
         print_json({"text": text, "models": [h.model_dump(mode="json") for h in hits]})
@@ -38,7 +40,7 @@ def search(
         page.table(_COLUMNS, [_row(h) for h in hits])
         write(str(page), sys.stdout)
     if not hits:
-        print(f"swindex: no model in the index {client.directory} matches {text!a}", file=sys.stderr)
+        print(f"swindex: no model in the index {client.source} matches {text!a}", file=sys.stderr)
     return 0 if hits else 1
 
 

@@ -6,10 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ...index.store import Index
+from ..client import Client
 from ..main import print_json, write
 from ..page import Cell, Column, Page, clean, number, wants_colour, width_of
-from ..reading import records_dir
 from .options import Json, ModelId, ReadIndex
 
 _COLUMNS = (
@@ -46,7 +45,7 @@ def verify(
     from ...crawler.checkpoint.local import LocalCheckpoint
     from ...crawler.verifying import verify as run
 
-    record = Index(records_dir(index).parent).read(model)
+    record = Client(index).record(model)
     pinned = revision or (record.model.revision if of is None else None)
     opened: Checkpoint = LocalCheckpoint(checkpoint) if checkpoint else HubCheckpoint(of or model, pinned)
     done = run(record, opened)

@@ -24,6 +24,10 @@ class Unreachable(StoreError):
     """The source could not be asked, or did not answer: whether the file is there is not known."""
 
 
+class Offline(Unreachable):
+    """Nobody may be asked."""
+
+
 class Fresh(NamedTuple):
     """The answer for a file that changes in place."""
 
@@ -106,6 +110,32 @@ def _without_waiting(path: str, flags: int) -> int:
         return fd
     os.close(fd)
     raise OSError(0, "not a file")
+
+
+class Closed:
+    """A source that may not be asked."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"Closed({self.name!r})"
+
+    def read(self, path: str, *, start: int = 0, length: int | None = None, most: int) -> bytes:
+        """Raise Offline."""
+        raise Offline(f"{self.name}/{path}: was not read before, and with --offline nobody is asked")
+
+    def fresh(self, path: str, etag: str | None = None, *, most: int) -> Fresh:
+        """Raise Offline."""
+        raise Offline(f"{self.name}/{path}: with --offline nobody is asked")
+
+
+def present(source: Source, path: str, *, start: int = 0, length: int | None = None, most: int) -> bytes:
+    """What `Source.read` gives, of a file that must be there; raise Unreachable if it is not."""
+    try:
+        return source.read(path, start=start, length=length, most=most)
+    except NotThere:
+        raise Unreachable(f"{source.name}/{path}: not there; is it being released now? try again later") from None
 
 
 def within(where: str, wanted: int, most: int) -> None:

@@ -19,7 +19,7 @@ from ... import __version__
 from ...crawler.hub import retry
 from ...crawler.hub.network import Network, deadline
 from ...index.errors import StoreError
-from .fetch import Fresh, NotThere, Unreachable, checked, require_name, within
+from .fetch import Fresh, NotThere, Offline, Unreachable, checked, require_name, within
 
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~%+-]+)*/?")
 _DATASET = re.compile(r"hf://datasets/([\w-][\w.-]{0,95}/[\w-][\w.-]{0,95})(?:@([\w][\w./-]{0,199}))?/?", re.ASCII)
@@ -216,7 +216,7 @@ class HubDataset(Http):
     @contextmanager
     def _sent(self, url: httpx.URL, headers: dict[str, str]) -> Iterator[httpx.Response]:
         if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-            raise Unreachable(f"{self.name}: HF_HUB_OFFLINE is set")
+            raise Offline(f"{self.name}: HF_HUB_OFFLINE is set: nobody is asked")
         with super()._sent(url, headers) as response:
             yield response
 
