@@ -15,9 +15,10 @@ NAME = "origin.json"
 SOURCE = "hf://datasets/swindex/super-weights"
 """The public dataset."""
 ENVIRONMENT = "SWINDEX_SOURCE"
-FIELDS = ("source", "checked", "seq", "chain", "released", "crawl", "files")
-"""Where it came from, when that was last asked (UTC), the change the records are at and its chain, when the release
-was made, its last crawl; and for `parquet` and `duckdb` the release that their files are of. Null: not downloaded."""
+FIELDS = ("source", "checked", "seq", "chain", "tree", "released", "crawl", "files")
+"""Where it came from, when that was last asked (UTC), the change the records are at, its chain, the digest of all,
+when the release was made, its last crawl; and for `parquet` and `duckdb` the release that their files are of. Null: not
+downloaded."""
 _MOST = 1 << 16
 _TEXTS = ("source", "checked")
 
@@ -68,8 +69,7 @@ def _is_sound(found: dict[str, Any]) -> bool:
     return (
         all(isinstance(found.get(name), str) for name in _TEXTS)
         and isinstance(found.get("seq"), int | None)
-        and isinstance(found.get("chain"), str | None)
-        and isinstance(found.get("released"), str | None)
+        and all(isinstance(found.get(name), str | None) for name in ("chain", "tree", "released"))
         and isinstance(found.get("crawl"), dict | None)
         and isinstance(found.get("files"), dict | None)
     )

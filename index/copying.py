@@ -17,6 +17,8 @@ from . import feed, feeding, log
 from .errors import DamagedFeed, DamagedRelease, StoreError, os_reason
 from .feed import Entry
 from .files import FILES, Files, close_quietly, sync_folder
+from .release.staging import Staging
+from .release.static import Static, write_static
 from .store import Index, is_newer
 
 Json = dict[str, Any]
@@ -114,6 +116,19 @@ def is_of(line: bytes, digest: str) -> bool:
     held, at = b'"provenance":{', line.find(field)
     is_there = at >= len(held) and line[at - len(held) : at] == held
     return is_there and hashlib.sha256(line[:at] + line[at + len(field) :]).hexdigest() == digest
+
+
+def static_of(index: Index) -> Static:
+    """What a release would say of an index, its tree among it; nothing is written; raise StoreError."""
+    return write_static(index.records, feed.read(index.directory), _Nowhere(index.directory))
+
+
+class _Nowhere(Staging):
+    """Where nothing has to be put."""
+
+    def has(self, path: str) -> bool:
+        """Always."""
+        return True
 
 
 def bytes_of(index: Index, entries: Iterable[Entry]) -> int:

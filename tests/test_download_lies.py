@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from swindex.api.download import Format, download
-from swindex.api.download.changes import Forked, WentBack
 from swindex.api.remote.fetch import Folder
+from swindex.api.remote.seen import Forked, WentBack
 from swindex.index import feed
 from swindex.index.check import check
 from swindex.index.errors import StoreError
@@ -128,8 +128,6 @@ LIES: dict[str, Lie] = {
 @pytest.mark.parametrize("lie", LIES)
 @pytest.mark.parametrize("folder", ["versions", "changes"])
 def test_segments_that_were_tampered_with(site: Path, copy: Path, folder: str, lie: str) -> None:
-    if (folder, lie) == ("changes", "edited"):
-        pytest.skip("a change has no submitter")
     tell = LIES[lie] if lie[:6] != "edited" or folder == "versions" else in_last_line(lambda s: s.update(version=9))
     source = Lying(Folder(site), lambda path, data: tell(data) if path.startswith(folder) else data)
     first, before = not copy.exists(), content(copy)
@@ -173,6 +171,15 @@ def root_says(**fields: Any) -> Callable[[str, bytes], bytes]:
 @pytest.mark.parametrize("fields", [{"chain": "a" * 64}, {"seq": 8}, {"seq": 10}, {"seq": 10**9}])
 def test_a_root_that_the_changes_do_not_lead_to(site: Path, copy: Path, fields: dict[str, Any]) -> None:
     refused(Lying(Folder(site), root_says(**fields)), copy)
+
+
+@pytest.mark.parametrize("fields", [{"tree": "a" * 64}, {"models": 3}, {"newest": "2026-11-20T12:00:01Z"}])
+def test_a_tree_that_is_not_of_the_changes(site: Path, tmp_path: Path, fields: dict[str, Any]) -> None:
+    source = Lying(Folder(site), root_says(**fields))
+
+    assert "its tree of models is not what its changes make" in refused(source, tmp_path / "copy")
+    download(str(site), tmp_path / "copy")
+    assert "its tree of models is not what its changes make" in refused(source, tmp_path / "copy")
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"\xff", b"{" * 10_000, b'{"format":2}'])

@@ -13,14 +13,7 @@ from ...index.errors import DamagedRelease, StoreError
 from ...index.feed import Entry
 from ...index.site import Root
 from ..remote.fetch import NotThere, Source, Unreachable
-
-
-class Forked(StoreError):
-    """The source's changes are not those of the copy."""
-
-
-class WentBack(StoreError):
-    """The source has fewer changes than the copy."""
+from ..remote.seen import Forked, WentBack
 
 
 class News(NamedTuple):

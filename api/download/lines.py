@@ -16,6 +16,7 @@ from ...index.files import make_folder, sync_folder
 from ...index.log import is_folder
 from ...index.site import Root
 from ...index.store import Index
+from .. import origin
 from ..remote.fetch import Source
 from . import changes
 from .changes import News
@@ -35,6 +36,8 @@ def fetch(source: Source, root: Root, target: Target, step: Steps | None = None)
         _place(first, target)
         with target.index.writing():
             added = _grow(source, root, target.index, step)
+            if added or not _is_noted(root, target):
+                _compare(source, root, target.index)
     else:
         added = _begin(source, root, first, target, step)
         _place(first, target)
@@ -50,7 +53,25 @@ def _begin(source: Source, root: Root, first: Index, target: Target, step: Steps
     _wipe(target.directory / feed.FOLDER)  # without records it is of no index
     make_folder(first.records, first.files)
     with first.writing():
-        return _grow(source, root, first, step)
+        added = _grow(source, root, first, step)
+        _compare(source, root, first)
+    return added
+
+
+def _is_noted(root: Root, target: Target) -> bool:
+    """Whether the copy was compared with this root before."""
+    noted = origin.read(target.directory)
+    return noted is not None and (noted["chain"], noted["tree"]) == (root.chain, root.tree)
+
+
+def _compare(source: Source, root: Root, index: Index) -> None:
+    """Raise DamagedRelease if the tree of nodes, which others read, is not that of the changes."""
+    made = copying.static_of(index)
+    if (made.tree, made.models, made.newest) != (root.tree, root.models, root.newest):
+        raise DamagedRelease(
+            f"{source.name}: its tree of models is not what its changes make: who asks it for a single model may be told "
+            "another thing; read from another copy"
+        )
 
 
 def _grow(source: Source, root: Root, index: Index, step: Steps | None) -> int:

@@ -81,7 +81,7 @@ def _note(source: str, root: Root, target: Target, kind: Format) -> None:
     known = origin.read(target.directory) or {}
     at = {"seq": root.seq, "chain": root.chain, "released": root.released}
     if kind is Format.JSONL:
-        known |= {**at, "crawl": root.crawl}
+        known |= {**at, "tree": root.tree, "crawl": root.crawl}
     else:
         known["files"] = {**(known.get("files") or {}), kind.value: at}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
