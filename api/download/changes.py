@@ -12,7 +12,7 @@ from ...index import feed, site
 from ...index.errors import DamagedRelease, StoreError
 from ...index.feed import Entry
 from ...index.site import Root
-from ..remote.fetch import NotThere, Source, Unreachable
+from ..remote.fetch import Source, Unreachable, present
 from ..remote.seen import Forked, WentBack
 
 
@@ -34,12 +34,11 @@ def fetch(source: Source, root: Root, copy: Path) -> list[News]:
             f"{source.name}: went back: it ends with change {root.seq}, {copy} has {seq}; if that is meant, "
             f"delete {copy} and download again"
         )
-    if root.seq == seq:
-        if root.chain != chain:
-            raise _forked(source, seq, copy)
-        return []
-    found = list(_followed(source, root, head, copy))
-    if found[-1].entries[-1].chain != root.chain:
+    if root.seq == seq and root.chain != chain:
+        raise _forked(source, seq, copy)
+    found = list(_followed(source, root, head, copy)) if root.seq > seq else []
+    last = found[-1].entries[-1] if found else head
+    if last and (last.chain, last.time) != (root.chain, root.newest):
         raise _damaged(source, "the changes do not lead to the one that root.json names")
     return found
 
@@ -51,7 +50,7 @@ def _followed(source: Source, root: Root, head: Entry | None, copy: Path) -> Ite
         try:
             lines = _lines(source, number, count, head, copy)
             entries = tuple(_chained(source, lines, before, wanted))
-        except (NotThere, Unreachable):
+        except Unreachable:
             raise
         except StoreError:
             if before is head and head is not None and not _has(source, root, head):
@@ -68,7 +67,7 @@ def _lines(source: Source, number: int, count: int, head: Entry | None, copy: Pa
         known = feed.line_of(head) + b"\n"
         start = sum(len(line) + 1 for line in feed.whole_lines(copy, number, last=True)[: _place(head)])
     name = site.changes_name(number, count)
-    data = source.read(name, start=start, most=site.CHANGES_MOST)
+    data = present(source, name, start=start, most=site.CHANGES_MOST)
     if not data.startswith(known):
         raise _damaged(source, f"{name} has another change {head.seq if head else 0}")
     *lines, rest = data[len(known) :].split(b"\n")
@@ -92,7 +91,7 @@ def _has(source: Source, root: Root, head: Entry) -> bool:
     """Whether the source has this change at its place."""
     number = site.segment_of(head.seq)
     name = site.changes_name(number, site.count_of(number, root.seq))
-    lines = source.read(name, most=site.CHANGES_MOST).split(b"\n")
+    lines = present(source, name, most=site.CHANGES_MOST).split(b"\n")
     return lines[_place(head)] == feed.line_of(head) if len(lines) > _place(head) else False
 
 

@@ -17,7 +17,7 @@ from ...index.log import is_folder
 from ...index.site import Root
 from ...index.store import Index
 from .. import origin
-from ..remote.fetch import Source
+from ..remote.fetch import Source, present
 from . import changes
 from .changes import News
 from .counted import Done, Steps
@@ -67,9 +67,9 @@ def _is_noted(root: Root, target: Target) -> bool:
 def _compare(source: Source, root: Root, index: Index) -> None:
     """Raise DamagedRelease if the tree of nodes, which others read, is not that of the changes."""
     made = copying.static_of(index)
-    if (made.tree, made.models, made.newest) != (root.tree, root.models, root.newest):
+    if (made.tree, made.models) != (root.tree, root.models):
         raise DamagedRelease(
-            f"{source.name}: its tree of models is not what its changes make: who asks it for a single model may be told "
+            f"{source.name}: its tree of models is not what its changes make: who asks it for one model may be told "
             "another thing; read from another copy"
         )
 
@@ -93,7 +93,7 @@ def _versions(source: Source, news: News, index: Index) -> Iterator[tuple[Entry,
     start = news.number * site.SEGMENT
     known = (e for e in feed.read(index.directory, start) if e.seq < first)
     most = min(len(news.entries) * (site.LINE_MOST + 1), VERSIONS_MOST)
-    data = source.read(name, start=copying.bytes_of(index, known), most=most)
+    data = present(source, name, start=copying.bytes_of(index, known), most=most)
     *lines, rest = data.split(b"\n")
     if rest or len(lines) != len(news.entries):
         raise DamagedRelease(f"{source.name}: {name} has not the {len(news.entries)} lines that are missing here")
