@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from swindex.api.remote.fetch import Fresh, Source, Unreachable
-from swindex.index.release import release
+from swindex.index import feed, heartbeat
+from swindex.index.release.staging import staging
+from swindex.index.release.static import write_static
 from swindex.index.site import ROOT, File, Root
 from swindex.index.store import Index
 from swindex.index.versions import with_scan, withdraw
@@ -47,8 +49,14 @@ def content(directory: Path) -> dict[str, bytes]:
 
 
 def published(index: Index, site: Path, released: str = RELEASED) -> Path:
-    """A release of it."""
-    release(index, site, released=released)
+    """A release of it that has no files of tables."""
+    with staging(site) as stage:
+        static = write_static(index.records, feed.read(index.directory), stage)
+        said = {name: value for name, value in static._asdict().items() if name in Root._fields}
+        crawl = heartbeat.read(index.directory)["crawl"]
+        root = Root(**said, crawl=crawl, files={}, previous=None, released=released, schema="1.1")
+        stage.put(ROOT, [root.to_bytes()])
+        stage.publish()
     return site
 
 

@@ -26,22 +26,33 @@ Lie = Callable[[bytes], bytes]
 FILES = {"index.duckdb": b"D" * 500, "parquet/models/00000.parquet": b"P" * 250}
 
 
-@pytest.fixture
-def index(tmp_path: Path) -> Index:
-    return filled(tmp_path / "index")
-
-
-@pytest.fixture
-def before(index: Index, tmp_path: Path) -> Path:
-    return with_files(published(index, tmp_path / "before"), FILES)
-
-
-@pytest.fixture
-def site(index: Index, before: Path, tmp_path: Path) -> Path:
-    site = shutil.copytree(before, tmp_path / "site")
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index, a release of it, and one three changes later. Nobody changes them."""
+    home = tmp_path_factory.mktemp("home")
+    index = filled(home / "index")
+    with_files(published(index, home / "before"), FILES)
+    shutil.copytree(home / "before", home / "site")
+    shutil.copytree(home / "index", home / "earlier")
     for number in range(3):
         grow(index, number)
-    return with_files(published(index, site, LATER), {p: d.lower() for p, d in FILES.items()})
+    with_files(published(index, home / "site", LATER), {p: d.lower() for p, d in FILES.items()})
+    return home
+
+
+@pytest.fixture
+def index(home: Path) -> Index:
+    return Index(home / "index")
+
+
+@pytest.fixture
+def before(home: Path) -> Path:
+    return home / "before"
+
+
+@pytest.fixture
+def site(home: Path) -> Path:
+    return home / "site"
 
 
 @pytest.fixture(params=["first", "update"])
@@ -226,11 +237,15 @@ def test_a_source_that_forked(before: Path, tmp_path: Path, more: int) -> None:
 
 @pytest.mark.parametrize("size", [4, 6, 8])
 def test_a_fork_is_seen_at_the_end_of_a_segment_too(
-    index: Index, tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+    home: Path, tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("feed", "feeding", "site", "release.static"):
         monkeypatch.setattr(f"swindex.index.{module}.SEGMENT", size)
     copy = tmp_path / "copy"
+    shutil.copytree(home / "earlier" / "records", tmp_path / "index" / "records")  # its feed is made in such segments
+    index = Index(tmp_path / "index")
+    with index.writing():
+        pass
     download(str(published(index, tmp_path / "before")), copy)
 
     with pytest.raises(Forked):
@@ -270,7 +285,7 @@ def test_a_wrong_version_of_a_chain_is_refused_though_all_digests_fit(index: Ind
     (site / "versions").mkdir()
     (site / f"changes/000000.{len(said)}.jsonl").write_bytes(b"".join(feed.line_of(e) + b"\n" for e in entries))
     (site / f"versions/000000.{len(said)}.jsonl").write_bytes(b"".join(canonical_bytes(s) + b"\n" for s in said))
-    root = Root.parse((published(index, tmp_path / "site") / ROOT).read_bytes())
-    (site / ROOT).write_bytes(root._replace(seq=len(said), chain=entries[-1].chain, files={}).to_bytes())
+    root = Root.parse((published(index, tmp_path / "fair") / ROOT).read_bytes())
+    (site / ROOT).write_bytes(root._replace(seq=len(said), chain=entries[-1].chain, newest=entries[-1].time).to_bytes())
 
     assert "does not follow the 0 versions that are here" in refused(str(site), tmp_path / "copy")
