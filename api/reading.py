@@ -93,16 +93,19 @@ class Local:
         return feed.back(self._home)
 
     def facts(self) -> Json:
-        """As `Reader.facts`: the heartbeat says them; an index without one is read, every log of it.
-
-        Nothing is parsed for that.
-        """
+        """As `Reader.facts`: the heartbeat says them; without one the last change says the time."""
         beat = heartbeat.read(self._home)
-        times = (t for path in log.log_paths(self.records) if (t := _newest_time(path)))
-        newest = beat["newest"] or max(times, default=None)
+        newest = beat["newest"] or self._newest()
         shipped = self._home == Path(index.__file__).parent
         name = f"the index shipped with swindex {__version__}" if shipped else self.name
         return {**FACTS, "time": newest, "crawl": beat["crawl"], "source": name}
+
+    def _newest(self) -> str | None:
+        """When the last change was; of an index that has no feed yet every log is read, and parsed nowhere."""
+        change = feed.newest(self._home)
+        if change is not None:
+            return change.time
+        return max((t for path in log.log_paths(self.records) if (t := _newest_time(path))), default=None)
 
 
 def _parsed(line: bytes, path: Path, number: int | None) -> Json:
