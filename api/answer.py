@@ -5,9 +5,9 @@ Knows when a base model may stand in, and what to say of an unknown model; `view
 
 from typing import Any
 
-from ..index.errors import NotInIndex, StoreError
+from ..index.errors import NotInIndex
 from .names import Asked, nearest, parse_model_id
-from .reader import Found, Reader, find
+from .reader import Found, Reader, as_record, find
 from .view import inherit, unknown, view
 
 Json = dict[str, Any]
@@ -57,8 +57,5 @@ def _inherited(document: Json, reader: Reader, base: str | None, as_of: str | No
 
 
 def _viewed(found: Found, model_id: str, index: Json | None = None) -> Json:
-    try:
+    with as_record(model_id):
         return view(found.record, index, found.torn)
-    except (KeyError, TypeError, AttributeError) as error:
-        what = f"{type(error).__name__}: {error}"
-        raise StoreError(f"{model_id}: its record is damaged ({what}); `swindex index check` says where") from None

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from ..index.errors import NotInIndex
 from .answer import not_in_index
 from .compared import survivals
-from .reader import Reader
+from .reader import Reader, as_record
 
 Json = dict[str, Any]
 
@@ -73,7 +73,8 @@ def history(model_id: str, reader: Reader) -> list[Change]:
     found = [each.record for each in reader.history(model_id)]
     if not found:
         raise NotInIndex(not_in_index(model_id, reader))
-    return [change(before, after) for before, after in zip([None, *found], found, strict=False)]
+    with as_record(model_id):
+        return [change(before, after) for before, after in zip([None, *found], found, strict=False)]
 
 
 def change(before: Json | None, after: Json) -> Change:

@@ -50,7 +50,9 @@ def guarded(run: Callable[[], int]) -> int:
 
 
 def _say(message: str, status: int) -> int:
-    print("swindex:", " ".join(message.split()), file=sys.stderr)
+    from .page import clean
+
+    print("swindex:", clean(message), file=sys.stderr)
     return status
 
 

@@ -1,4 +1,4 @@
-"""Model ids, revisions and times as people type them, and names that are near an unknown one. Standard library only.
+"""What people type: model ids, revisions, times, sources; names near an unknown one. Standard library only.
 
 Knows nothing of files: it is given the ids to compare with.
 """
@@ -58,6 +58,11 @@ def parse_asked(text: str, as_of: str | None = None) -> Asked:
     model_id, at, revision = text.partition("@")
     time = None if as_of is None else parse_time(as_of)
     return Asked(parse_model_id(model_id), parse_revision(revision) if at else None, time)
+
+
+def is_address(source: object) -> bool:
+    """Whether the name of an index is an address and no directory."""
+    return isinstance(source, str) and "://" in source
 
 
 def _shown(text: str) -> str:

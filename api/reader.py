@@ -5,10 +5,11 @@ neither files nor networks: `reading` has the index in a directory, `remote` the
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from ..index.errors import NotInIndex
+from ..index.errors import NotInIndex, StoreError
 from ..index.feed import Entry
 from ..schema.canonical import strict_loads
 from ..schema.errors import RecordError, UsageError
@@ -101,6 +102,16 @@ def parsed(line: bytes, model_id: str | None) -> Json:
     if str(record["model"].get("id")).lower() != str(model_id).lower():
         raise RecordError(f"a record of {record['model'].get('id')!r:.120}")
     return record
+
+
+@contextmanager
+def as_record(model_id: str) -> Iterator[None]:
+    """Within it a record that has not what a record has is StoreError: one from elsewhere may hold anything."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise StoreError(f"{model_id}: its record is damaged ({what}); `swindex index check` says where") from None
 
 
 def _until(history: list[Found], model_id: str, time: str) -> list[Found]:

@@ -6,13 +6,15 @@ Standard library, `index.log`, `index.feed`, `schema.canonical`: never DuckDB, n
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from .. import __version__, index
 from ..index import feed, heartbeat, log
-from ..index.errors import DamagedLog, StoreError
+from ..index.errors import DamagedFeed, DamagedLog, StoreError
 from ..schema.errors import RecordError, UsageError
+from .names import is_address
 from .reader import FACTS, Found, parsed
 
 Json = dict[str, Any]
@@ -29,11 +31,6 @@ def named_source(source: str | Path | None = None) -> str | Path | None:
     return source or os.environ.get(ENVIRONMENT) or None
 
 
-def is_address(source: str | Path) -> bool:
-    """Whether a name is an address and no directory."""
-    return isinstance(source, str) and "://" in source
-
-
 def is_release(source: str | Path) -> bool:
     """Whether a name is that of a release: an address, or a directory with `root.json` that is no index itself."""
     return is_address(source) or (not (Path(source) / "records").is_dir() and (Path(source) / _ROOT).is_file())
@@ -44,10 +41,15 @@ def records_dir(directory: str | Path | None = None) -> Path:
     named = named_source(directory)
     if named and is_release(named):
         raise UsageError(f"{named}: a release, which this command cannot work on; see: swindex download --help")
-    home = Path(named) if named else Path(index.__file__).parent
+    home = Path(named) if named else shipped()
     if not (home / "records").is_dir():
         raise StoreError(f"{home}: no index here; name a directory that holds records/")
     return home / "records"
+
+
+def shipped() -> Path:
+    """The index that comes with swindex."""
+    return Path(index.__file__).parent
 
 
 # --- the reader ---
@@ -93,19 +95,21 @@ class Local:
         return feed.back(self._home)
 
     def facts(self) -> Json:
-        """As `Reader.facts`: the heartbeat says them; without one the last change says the time."""
-        beat = heartbeat.read(self._home)
-        newest = beat["newest"] or self._newest()
-        shipped = self._home == Path(index.__file__).parent
-        name = f"the index shipped with swindex {__version__}" if shipped else self.name
-        return {**FACTS, "time": newest, "crawl": beat["crawl"], "source": name}
+        """As `Reader.facts`: from the last change and the heartbeat.
 
-    def _newest(self) -> str | None:
-        """When the last change was; of an index that has no feed yet every log is read, and parsed nowhere."""
-        change = feed.newest(self._home)
-        if change is not None:
-            return change.time
-        return max((t for path in log.log_paths(self.records) if (t := _newest_time(path))), default=None)
+        An index without both is read, every log of it, and parsed nowhere.
+        """
+        beat = heartbeat.read(self._home)
+        name = f"the index shipped with swindex {__version__}" if self._home == shipped() else self.name
+        return {**FACTS, "time": self._newest_time(beat["newest"]), "crawl": beat["crawl"], "source": name}
+
+    def _newest_time(self, noted: str | None) -> str | None:
+        with suppress(DamagedFeed):  # which is no reason to answer nothing
+            newest = feed.newest(self._home)
+            if newest is not None:
+                return newest.time
+        times = (t for path in log.log_paths(self.records) if (t := _newest_time(path)))
+        return noted or max(times, default=None)
 
 
 def _parsed(line: bytes, path: Path, number: int | None) -> Json:

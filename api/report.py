@@ -136,11 +136,11 @@ STALE = {"crawl": 30, "time": 180}
 def stale(index: Json, today: date) -> list[str]:
     """That the index was not asked now, that nobody looked at the Hub for long, or the last crawl did not end well."""
     crawl, found = index["crawl"], []
-    if index["checked"]:
+    if index.get("checked"):
         asked = _dated(index["checked"], today)
         found.append(f"NOT ASKED now: this is what {index['source']} held when it was last asked, on {asked}.")
     what, last = ("crawl", crawl["ended"]) if crawl else ("time", index["time"])
-    if last and _days(last, today) > STALE[what]:
+    if last and (_days(last, today) or 0) > STALE[what]:
         name = "last crawl into" if crawl else "newest record of"
         found.append(f"OLD: the {name} this index is of {_dated(last, today)}; newer models and commits are not in it.")
     if crawl and crawl["stopped"]:
@@ -247,11 +247,17 @@ def _freshness(index: Json, today: date) -> list[str]:
     return [line for line in (f"From {source}{released}." if source else None, newest, crawled) if line]
 
 
-def _days(time: str, today: date) -> int:
-    return (today - date.fromisoformat(time[:10])).days
+def _days(time: str, today: date) -> int | None:
+    """How long ago that was; None if it is no time."""
+    try:
+        return (today - date.fromisoformat(time[:10])).days
+    except ValueError:
+        return None
 
 
 def _dated(time: str, today: date) -> str:
     days = _days(time, today)
+    if days is None:
+        return time
     ago = "today" if days <= 0 else "yesterday" if days == 1 else f"{days} days ago"
     return f"{time[:10]} ({ago})"

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ..schema.rules import STRENGTH
 from ..schema.types import Verdict
-from .reader import Reader
+from .reader import Reader, as_record
 
 Json = dict[str, Any]
 _NAMES = ("id", "architecture", "model_type", "base_model")
@@ -30,8 +30,13 @@ class Hit(BaseModel):
 
 def search(text: str, reader: Reader) -> list[Hit]:
     """Models with `text` in id, architecture, type, base model or a tensor's name, in any case, sorted by id."""
-    hits = (_hit(each.record) for each in reader.everything() if _matches(each.record, text.lower()))
+    hits = (hit for each in reader.everything() if (hit := _found(each.record, text.lower())))
     return sorted(hits, key=lambda hit: hit.id)
+
+
+def _found(record: Json, text: str) -> Hit | None:
+    with as_record(str(record["model"].get("id"))):
+        return _hit(record) if _matches(record, text) else None
 
 
 def _matches(record: Json, text: str) -> bool:

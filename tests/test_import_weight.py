@@ -7,10 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
 
 from swindex.index.store import Index
 
 from . import records as make
+from . import released
+from .hub.server import HOST, Server
 
 HEAVY = {
     "accelerate",
@@ -59,6 +64,34 @@ def test_lookup_loads_nothing_heavy(index: Path, extra: list[str]) -> None:
 
 def test_lookup_with_a_base_loads_nothing_heavy(index: Path) -> None:
     assert loaded(MAIN, "lookup", "org/x", "--base", "org/found", "--index", str(index)) & HEAVY == set()
+
+
+@pytest.fixture(scope="module")
+def folder(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("release")
+    released.write(index, target)
+    return target
+
+
+@pytest.mark.parametrize("extra", [[], ["--as-of", "2026-11-21"]])
+def test_lookup_in_a_release_directory_loads_nothing_heavy(folder: Path, extra: list[str]) -> None:
+    assert loaded(MAIN, "lookup", "org/found", "--index", str(folder), *extra) & HEAVY == set()
+
+
+def test_lookup_elsewhere_loads_the_network_and_no_more(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    server = Server(Starlette(routes=[Mount("/", StaticFiles(directory=folder))]))
+    server.start()
+    arguments = ("lookup", "org/found", "--index", f"http://{HOST}:{server.ports[0]}")
+    try:
+        found = loaded(MAIN, *arguments)
+    finally:
+        server.stop()
+
+    assert loaded(MAIN, *arguments, "--offline") & HEAVY == set()
+    assert found & {"torch", "transformers", "duckdb", "typer", "pydantic", "rich", "numpy"} == set()
 
 
 def test_version_loads_nothing_heavy() -> None:

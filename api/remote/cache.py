@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from ...index.site import is_digest
+
 ENVIRONMENT = "XDG_CACHE_HOME"
 
 
@@ -50,7 +52,7 @@ class Cache:
                 put(path, data)
 
     def _path(self, kind: str, digest: str) -> Path | None:
-        return self._home and self._home / kind / digest[:2] / digest
+        return self._home / kind / digest[:2] / digest if self._home and is_digest(digest) else None
 
 
 def put(path: Path, data: bytes) -> None:

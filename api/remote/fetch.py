@@ -10,9 +10,12 @@ import stat
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from ...index.errors import StoreError, os_reason
+from ...index.errors import DamagedRelease, StoreError, os_reason
 from ...schema.errors import UsageError
+from ..names import is_address
 
+VALUES_MOST = 2_000_000
+"""Values in a file that is parsed as a whole: some 250 MB of them."""
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,127}){0,7}")
 
 
@@ -54,16 +57,11 @@ class Source(Protocol):
 
 def open_source(name: str | Path) -> Source:
     """The source of this name: a directory, `https://...`, or `hf://datasets/ORG/NAME[@REVISION]`; raise UsageError."""
-    if not is_remote(name):
+    if not is_address(name):
         return Folder(Path(name))
     from .web import Http, HubDataset
 
     return HubDataset(str(name)) if str(name).startswith("hf://") else Http(str(name))
-
-
-def is_remote(name: str | Path) -> bool:
-    """Whether a name is an address and not a directory."""
-    return isinstance(name, str) and "://" in name
 
 
 def checked(path: str) -> str:
@@ -127,7 +125,7 @@ class Closed:
 
     def fresh(self, path: str, etag: str | None = None, *, most: int) -> Fresh:
         """Raise Offline."""
-        raise Offline(f"{self.name}/{path}: with --offline nobody is asked")
+        raise Offline(f"{self.name}: with --offline nobody is asked")
 
 
 def present(source: Source, path: str, *, start: int = 0, length: int | None = None, most: int) -> bytes:
@@ -142,6 +140,13 @@ def within(where: str, wanted: int, most: int) -> None:
     """Raise StoreError for more bytes than may be read."""
     if wanted > most:
         raise StoreError(f"{where}: {wanted} bytes, {most} at most are read here; is this a release of swindex?")
+
+
+def modest(where: str, data: bytes) -> bytes:
+    """JSON that takes no more memory than it should, told before it is parsed; raise DamagedRelease."""
+    if data.count(b",") + data.count(b"[") + data.count(b"{") > VALUES_MOST:
+        raise DamagedRelease(f"{where}: more than {VALUES_MOST} values; read another copy")
+    return data
 
 
 def whole(where: str, found: bytes, wanted: int) -> bytes:

@@ -16,7 +16,7 @@ from ...index import feed
 from ...index.errors import DamagedFeed, StoreError, os_reason
 from ...index.site import CHANGES_MOST, ROOT, ROOT_MOST, Head, Root, changes_name, segments
 from .cache import put
-from .fetch import NotThere, Offline, Source, present
+from .fetch import NotThere, Offline, Source, Unreachable, present
 
 _MOST = 4 * ROOT_MOST
 
@@ -59,7 +59,7 @@ class Memory:
         try:
             said = json.loads(self.path.read_bytes()[:_MOST])
             return Seen(said["root"].encode(), said["etag"], said["checked"]) if _is_sound(said) else self._damaged()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be read: {os_reason(error)}") from None
@@ -85,10 +85,12 @@ def ask(source: Source, memory: Memory) -> Asked:
     seen = memory.read()
     try:
         fresh = source.fresh(ROOT, seen and seen.etag, most=ROOT_MOST)
-    except Offline:
+    except Offline as error:
         if seen is None:
-            raise Offline(f"{source.name}: was never read on this machine, and nobody may be asked") from None
+            raise Offline(f"{error}, and nothing of it was read on this machine before") from None
         return Asked(Root.parse(seen.content), seen.checked)
+    except Unreachable as error:
+        raise Unreachable(f"{error}{'; --offline answers from what was read before' if seen else ''}") from None
     except NotThere:
         raise StoreError(f"{source.name}: no index here: it has no {ROOT}") from None
     content = seen.content if fresh.content is None and seen else fresh.content or b""

@@ -9,7 +9,7 @@ from hashlib import sha256
 from ...index.errors import DamagedRelease
 from ...index.site import NODE_MOST, Inner, Leaf, Place, Root, key_of, node_name, parse_node
 from .cache import Cache
-from .fetch import Source, present
+from .fetch import Source, modest, present
 
 KIND = "nodes"
 
@@ -55,7 +55,7 @@ class Tree:
         name = node_name(digest)
 
         def read() -> bytes:
-            return present(self._source, name, most=NODE_MOST)
+            return modest(f"{self._source.name}/{name}", present(self._source, name, most=NODE_MOST))
 
         data = self._cache.get(KIND, digest, read, lambda found: sha256(found).hexdigest() == digest)
         try:

@@ -13,7 +13,7 @@ from ...index.site import LINE_MOST, Span, count_of, segment_of, versions_name
 from ...schema.errors import RecordError
 from ..reader import Found, parsed
 from .cache import Cache
-from .fetch import Source, present
+from .fetch import Source, modest, present
 
 KIND = "versions"
 CHUNK = 8 << 20
@@ -76,7 +76,7 @@ class Versions:
 
     def _parsed(self, wanted: Wanted, line: bytes) -> Found:
         try:
-            record = parsed(line, wanted.model_id)
+            record = parsed(modest(f"{self._source.name}: {wanted.model_id}", line), wanted.model_id)
         except RecordError as error:
             raise self._damaged(wanted, str(error)) from None
         told = record["provenance"]

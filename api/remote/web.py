@@ -216,7 +216,7 @@ class HubDataset(Http):
     @contextmanager
     def _sent(self, url: httpx.URL, headers: dict[str, str]) -> Iterator[httpx.Response]:
         if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-            raise Offline(f"{self.name}: HF_HUB_OFFLINE is set: nobody is asked")
+            raise Offline(f"{self.name}: while HF_HUB_OFFLINE is set nobody is asked")
         with super()._sent(url, headers) as response:
             yield response
 
