@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..index import feed
 from ..index.errors import StoreError, os_reason
 from ..index.files import FILES, Files, close_quietly, publish, write_all
 
@@ -48,6 +49,21 @@ def read(directory: Path) -> dict[str, Any] | None:
     if not isinstance(found, dict) or not _is_sound(found):
         raise _damaged(path)
     return {name: found.get(name) for name in FIELDS}
+
+
+def told(directory: Path) -> dict[str, str]:
+    """Of a copy its source, when the release was made and when the source was last asked; of others nothing."""
+    noted = read(directory)
+    return {} if noted is None or noted["seq"] is None else {n: noted[n] for n in ("source", "released", "checked")}
+
+
+def freshest(shipped: Path) -> Path:
+    """The copy in the default place, or the shipped index if there is none or it is behind that; raise StoreError."""
+    copy = default_target()
+    if not (copy / "records").is_dir():
+        return shipped
+    ours, theirs = (change.seq if (change := feed.newest(home)) else 0 for home in (copy, shipped))
+    return copy if ours >= theirs else shipped
 
 
 def write(directory: Path, origin: dict[str, Any], files: Files = FILES) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from ..schema.canonical import canonical_bytes, strict_loads
 from ..schema.errors import JsonError, RecordError
 from ..schema.record import Record
-from . import feed, feeding, log
+from . import feed, log
 from .errors import DamagedFeed, DamagedRelease, StoreError, os_reason
 from .feed import Entry
 from .files import FILES, Files, close_quietly, sync_folder
@@ -72,9 +72,7 @@ def append(index: Index, entry: Entry, version: Json, line: bytes) -> None:
         raise _wrong(entry, f"does not follow the {len(lines)} versions that are here")
     if version["provenance"]["previous"] != previous:
         raise _wrong(entry, "names another version before it than the one that is here")
-    feeding.append(index.directory, version, index.files)
-    if not is_there:
-        log.append(path, line, index.files)
+    index.put(version, line, is_there=is_there)
 
 
 def _states_newer(data: object) -> bool:

@@ -157,7 +157,7 @@ def test_a_copy_may_change_its_source(index: Index, site: Path, copy: Path, tmp_
 
 @pytest.mark.parametrize(("before", "after"), [(7, 13), (10, 11), (10, 20), (10, 25), (19, 21), (0, 30)])
 def test_segments_are_gone_over(tmp_path: Path, before: int, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("feed", "feeding", "site", "release.static"):
+    for module in ("feed", "site", "release.static"):
         monkeypatch.setattr(f"swindex.index.{module}.SEGMENT", 10)
     index = Index(tmp_path / "index")
     index.ensure()

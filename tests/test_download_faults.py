@@ -31,7 +31,7 @@ FILES = {"index.duckdb": b"D" * 500, "parquet/models/00000.parquet": b"P" * 250,
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments and pieces so small that there are several; and no waiting for a real disk."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    for module in ("feed", "feeding", "site", "release.static"):
+    for module in ("feed", "site", "release.static"):
         monkeypatch.setattr(f"swindex.index.{module}.SEGMENT", 4)
     monkeypatch.setattr("swindex.api.download.files.CHUNK", 100)
 

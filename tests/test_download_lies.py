@@ -239,7 +239,7 @@ def test_a_source_that_forked(before: Path, tmp_path: Path, more: int) -> None:
 def test_a_fork_is_seen_at_the_end_of_a_segment_too(
     home: Path, tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("feed", "feeding", "site", "release.static"):
+    for module in ("feed", "site", "release.static"):
         monkeypatch.setattr(f"swindex.index.{module}.SEGMENT", size)
     copy = tmp_path / "copy"
     shutil.copytree(home / "earlier" / "records", tmp_path / "index" / "records")  # its feed is made in such segments
