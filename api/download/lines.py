@@ -6,25 +6,21 @@ when it is whole and durable; what a kill leaves there is gone on with if every 
 """
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from ...index import copying, feed, heartbeat, site
 from ...index.errors import DamagedRelease, StoreError, os_reason
-from ...index.feed import Entry
 from ...index.files import make_folder, sync_folder
 from ...index.log import is_folder
 from ...index.site import Root
 from ...index.store import Index
 from .. import origin
-from ..remote.fetch import Source, present
+from ..remote.fetch import Source
 from . import changes
 from .changes import News
 from .counted import Done, Steps
 from .target import Target
 
-VERSIONS_MOST = 1 << 30
-"""Bytes of a segment of versions."""
 _PARTS = (feed.FOLDER, "records")
 """What a copy is made of, in the order in which it is put in place: an index is one as soon as it has records."""
 
@@ -76,28 +72,21 @@ def _compare(source: Source, root: Root, index: Index) -> None:
 
 def _grow(source: Source, root: Root, index: Index, step: Steps | None) -> int:
     """Append what the index lacks; the caller holds its writer lock; how many versions."""
-    before, added = feed.newest(index.directory), 0
-    news = changes.fetch(source, root, index.directory)
+    since, added = changes.since_directory(index.directory), 0
+    news, before = changes.fetch(source, root, since), since.head
     total = sum(len(each.entries) for each in news)
     for each in news:
-        for entry, line in _versions(source, each, index):
+        for entry, line in changes.versions(source, each, _held(index, each)):
             copying.append(index, entry, copying.checked(before, entry, line), line)
             before, added = entry, added + 1
             step and step("versions", added, total)
     return added
 
 
-def _versions(source: Source, news: News, index: Index) -> Iterator[tuple[Entry, bytes]]:
-    """The new lines of a segment beside their changes."""
-    first, name = news.entries[0].seq, site.versions_name(news.number, news.count)
-    start = news.number * site.SEGMENT
-    known = (e for e in feed.read(index.directory, start) if e.seq < first)
-    most = min(len(news.entries) * (site.LINE_MOST + 1), VERSIONS_MOST)
-    data = present(source, name, start=copying.bytes_of(index, known), most=most)
-    *lines, rest = data.split(b"\n")
-    if rest or len(lines) != len(news.entries):
-        raise DamagedRelease(f"{source.name}: {name} has not the {len(news.entries)} lines that are missing here")
-    return zip(news.entries, lines, strict=True)
+def _held(index: Index, news: News) -> int:
+    """How many bytes of the segment's versions are here."""
+    since = feed.read(index.directory, news.number * site.SEGMENT)
+    return copying.bytes_of(index, (entry for entry in since if entry.seq < news.entries[0].seq))
 
 
 # --- putting a first download in place ---
