@@ -28,7 +28,7 @@ _PARTS = (feed.FOLDER, "records")
 def fetch(source: Source, root: Root, target: Target, step: Steps | None = None) -> Done:
     """Bring the records of a copy up to the root, or make them; raise StoreError and what `changes.fetch` raises."""
     first = Index(target.private / "index", files=copying.Unsynced(target.files))
-    if _is_there(target) or _is_half_placed(target, first):
+    if target.has_lines() or _is_half_placed(target, first):
         _place(first, target)
         with target.index.writing():
             added = _grow(source, root, target.index, step)
@@ -92,10 +92,6 @@ def _held(index: Index, news: News) -> int:
 # --- putting a first download in place ---
 
 
-def _is_there(target: Target) -> bool:
-    return is_folder(target.index.records)
-
-
 def _is_half_placed(target: Target, first: Index) -> bool:
     """Whether a kill left the changes in place and the records not yet."""
     return is_folder(target.directory / feed.FOLDER) and is_folder(first.records)
@@ -103,7 +99,7 @@ def _is_half_placed(target: Target, first: Index) -> bool:
 
 def _place(first: Index, target: Target) -> None:
     """Put what was made in place, if it is not there yet."""
-    if _is_there(target) or not is_folder(first.records):
+    if target.has_lines() or not is_folder(first.records):
         return
     if not is_folder(target.directory / feed.FOLDER):
         copying.make_durable(first.directory, target.files)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from ...index.errors import DamagedRelease, StoreError
 from ...index.files import FILES, Files
@@ -79,10 +80,12 @@ def _root(source: Source, *, is_default: bool) -> Root:
 def _note(source: str, root: Root, target: Target, kind: Format) -> None:
     """Note where the copy came from and what each of its forms is at."""
     known = origin.read(target.directory) or {}
-    at = {"seq": root.seq, "chain": root.chain, "released": root.released}
-    if kind is Format.JSONL:
+    at: dict[str, Any] = {"seq": root.seq, "chain": root.chain, "released": root.released}
+    if kind is Format.JSONL or (kind is Format.DUCKDB and target.has_lines()):
         known |= {**at, "tree": root.tree, "crawl": root.crawl}
-    else:
+    if kind is Format.DUCKDB:
+        at["sha256"] = files.digest_of(target.index.database)
+    if kind is not Format.JSONL:
         known["files"] = {**(known.get("files") or {}), kind.value: at}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     origin.write(target.directory, {**known, "source": source, "checked": now}, target.files)
@@ -97,11 +100,14 @@ def _parquet(source: Source, root: Root, target: Target, step: Steps | None) -> 
 
 
 def _duckdb(source: Source, root: Root, target: Target, step: Steps | None) -> Done:
-    wanted = {path: file for path, file in root.files.items() if path == target.index.database.name}
-    _require(source, wanted, "DuckDB")
     from . import database
 
-    added = database.grow(source, root, target, step)
+    if target.has_lines():
+        return database.from_lines(source, root, target, step)
+    name = target.index.database.name
+    wanted = {path: file for path, file in root.files.items() if path == name}
+    _require(source, wanted, "DuckDB")
+    added = database.grow(source, root, wanted[name], target, step)
     if added is not None:
         return Done("changes" if added else "nothing", changes=added)
     count = files.fetch(source, wanted, target, step)

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from ...index.errors import Locked, StoreError, os_reason
 from ...index.files import FILES, Files, make_folder
+from ...index.log import is_folder
 from ...index.store import Index
 from .. import origin
 
@@ -39,6 +40,10 @@ class Target:
         if names and not names & {origin.NAME, PRIVATE}:
             what = "an index that was not downloaded" if "records" in names else "other files"
             raise StoreError(f"{self.directory}: holds {what}; choose another directory with --to DIR")
+
+    def has_lines(self) -> bool:
+        """Whether a copy of the lines is there; raise StoreError."""
+        return is_folder(self.index.records)
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
