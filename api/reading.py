@@ -14,6 +14,7 @@ from .. import __version__, index
 from ..index import feed, heartbeat, log
 from ..index.errors import DamagedFeed, DamagedLog, StoreError
 from ..schema.errors import RecordError, UsageError
+from . import origin
 from .names import is_address
 from .reader import FACTS, Found, parsed
 
@@ -37,11 +38,14 @@ def is_release(source: str | Path) -> bool:
 
 
 def records_dir(directory: str | Path | None = None) -> Path:
-    """The folder of records: of `directory`, else of $SWINDEX_INDEX, else of the shipped index; raise StoreError."""
+    """The folder of records: of `directory`, else of $SWINDEX_INDEX, else of what `origin.freshest` says.
+
+    Raise StoreError if there is none, UsageError for a release.
+    """
     named = named_source(directory)
     if named and is_release(named):
         raise UsageError(f"{named}: a release, which this command cannot work on; see: swindex download --help")
-    home = Path(named) if named else shipped()
+    home = Path(named) if named else origin.freshest(shipped())
     if not (home / "records").is_dir():
         raise StoreError(f"{home}: no index here; name a directory that holds records/")
     return home / "records"
@@ -101,7 +105,8 @@ class Local:
         """
         beat = heartbeat.read(self._home)
         name = f"the index shipped with swindex {__version__}" if self._home == shipped() else self.name
-        return {**FACTS, "time": self._newest_time(beat["newest"]), "crawl": beat["crawl"], "source": name}
+        told = {"source": name, **origin.told(self._home)}
+        return {**FACTS, "time": self._newest_time(beat["newest"]), "crawl": beat["crawl"], **told}
 
     def _newest_time(self, noted: str | None) -> str | None:
         with suppress(DamagedFeed):  # which is no reason to answer nothing

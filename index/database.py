@@ -66,9 +66,9 @@ def update(index: Index, model_ids: Iterable[str] = ()) -> Path:
 
 def _build(index: Index) -> Path:
     feeding.mend(index.directory, index.files)
-    with _private(index.directory) as folder:
+    with private(index.directory) as folder:
         made = folder / index.database.name
-        with _attached(made) as con:
+        with attached(made) as con:
             fill.make_tables(con)
             fill.insert(con, folder, (index.versions(model_id) for model_id in index.models()))
             fill.note(con, feed.newest(index.directory))
@@ -78,10 +78,10 @@ def _build(index: Index) -> Path:
 
 
 def _update(index: Index, model_ids: list[str]) -> Path:
-    with _private(index.directory) as folder:
+    with private(index.directory) as folder:
         made = folder / index.database.name
         shutil.copyfile(index.database, made)
-        with _attached(made) as con:
+        with attached(made) as con:
             fill.delete(con, model_ids)
             fill.insert(con, folder, (index.versions(model_id) for model_id in model_ids if index.has(model_id)))
             fill.note(con, feed.newest(index.directory))
@@ -98,7 +98,7 @@ def connect(index: Index) -> duckdb.DuckDBPyConnection:
     behind = {entry.model_id for entry in _later(index)}
     if behind:
         raise _stale(index, f"behind the log (models: {len(behind)}; the first is {min(behind)})")
-    return _open(index)
+    return opened(index)
 
 
 def in_memory(index: Index) -> duckdb.DuckDBPyConnection:
@@ -113,7 +113,7 @@ def in_memory(index: Index) -> duckdb.DuckDBPyConnection:
 
 def verify(index: Index) -> list[Difference]:
     """Rebuild privately and compare with the published file, row by row; raise StaleDatabase, StoreError."""
-    _filed(index)
+    filed(index)
     with in_memory(index) as con, _translated(index.database):
         con.execute(f"ATTACH {_quoted(index.database)} AS f (READ_ONLY)")
         return [difference for table in TABLES for difference in _differences(con, table.name)]
@@ -131,19 +131,19 @@ def _differences(con: duckdb.DuckDBPyConnection, table: str) -> Iterator[Differe
 
 def _later(index: Index) -> list[Entry]:
     """The changes after the one that the file is made up to; raise StaleDatabase if it cannot be used, DamagedFeed."""
-    seq, chain = _filed(index)
+    seq, chain = filed(index)
     found = list(feed.read(index.directory, max(seq - 1, 0)))
     if seq and (not found or found.pop(0).chain != chain):
         raise _stale(index, f"made up to change {seq}, which the feed does not have")
     return found
 
 
-def _filed(index: Index) -> tuple[int, str]:
+def filed(index: Index) -> tuple[int, str]:
     """Number and chain of the change that the file is made up to; raise StaleDatabase if it cannot be used."""
     if not index.database.is_file():
         raise _stale(index, "missing")
     try:
-        with _open(index) as con:
+        with opened(index) as con:
             about = dict(con.execute("SELECT key, value FROM about").fetchall())
     except (duckdb.Error, StoreError) as error:
         raise _stale(index, f"unreadable ({_first_line(error)})") from None
@@ -152,7 +152,7 @@ def _filed(index: Index) -> tuple[int, str]:
     return int(about["seq"]), str(about.get("chain"))
 
 
-def _open(index: Index) -> duckdb.DuckDBPyConnection:
+def opened(index: Index) -> duckdb.DuckDBPyConnection:
     """Open the file as it is now: a plain `duckdb.connect` may hand out what this process opened before a rename."""
     with _translated(index.database):
         con = duckdb.connect()
@@ -168,7 +168,7 @@ def _stale(index: Index, why: str) -> StaleDatabase:
 
 
 @contextmanager
-def _private(directory: Path) -> Iterator[Path]:
+def private(directory: Path) -> Iterator[Path]:
     """A directory beside the published file; the caller holds the writer lock, so older ones are nobody's."""
     if "?" in str(directory):
         raise StoreError(f"{directory}: DuckDB cannot write a file to a path with '?' in it; choose another directory")
@@ -183,7 +183,8 @@ def _private(directory: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A private file, attached as `d` to be written."""
     with duckdb.connect() as con:
         con.execute(f"ATTACH {_quoted(path)} AS d (STORAGE_VERSION '{_STORAGE}'); USE d")
         yield con

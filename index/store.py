@@ -115,10 +115,18 @@ class Index(Stored):
         if newest and content(newest) == content(record):
             return Appended.ALREADY_THERE
         _check_follows(newest, record)
-        entry = self._feed.append(data)
-        log.append(log.path_of(self.records, record.model.id), line, self.files)
-        self._feed.keep(entry)
+        self.put(data, line)
         return Appended.APPENDED
+
+    def put(self, version: dict[str, Any], line: bytes, *, is_there: bool = False) -> None:
+        """Append the change of a version, then its line (unless that `is_there`); raise DamagedFeed, StoreError.
+
+        The caller holds the writer lock and knows that the version is sound and follows.
+        """
+        entry = self._feed.append(version)
+        if not is_there:
+            log.append(log.path_of(self.records, entry.model_id), line, self.files)
+        self._feed.keep(entry)
 
     def _known(self, model_id: str) -> tuple[Record | None, set[str]]:
         """The newest version of a model that may be new, and the digests of all versions."""

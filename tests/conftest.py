@@ -26,6 +26,7 @@ os.environ |= {
     "HF_HUB_DISABLE_XET": "1",
     "SWINDEX_CACHE": os.path.join(_HOME, "swindex"),
     "TOKENIZERS_PARALLELISM": "false",
+    "XDG_DATA_HOME": os.path.join(_HOME, "data"),
 }
 for _name in (
     "HF_TOKEN",
@@ -34,6 +35,7 @@ for _name in (
     "SWINDEX_INDEX",
     "SWINDEX_DEBUG",
     "SWINDEX_SHARED",
+    "SWINDEX_SOURCE",
     "COLUMNS",
     "NO_COLOR",
 ):

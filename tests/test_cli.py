@@ -80,6 +80,7 @@ def test_the_commands_are_those_that_exist() -> None:
         "search",
         "scan",
         "crawl",
+        "download",
         "verify",
         "index",
         "index build",

@@ -19,7 +19,6 @@ from swindex.api.main import Lookup, main, plain_lookup
 from swindex.api.names import nearest, parse_asked
 from swindex.api.reading import Local, _newest_time
 from swindex.api.report import warnings
-from swindex.index import feed
 from swindex.index.errors import DamagedLog, NotInIndex, StoreError
 from swindex.index.store import Index
 from swindex.schema.errors import UsageError
@@ -220,14 +219,6 @@ def test_an_index_without_a_feed_is_as_old_as_its_newest_record(index: Index, as
     shutil.rmtree(index.directory / "changes")
 
     assert ask("org/b")["index"]["time"] == "2026-11-22T00:00:00Z"
-
-
-def test_the_age_needs_no_other_log_than_that_of_the_last_change(index: Index, ask: Callable[..., Json]) -> None:
-    for model_id in ("org/a", "org/b"):
-        index.append(make.found(model_id))
-    index.path("org/a").write_bytes(b'{"provenance":{"time":"2027-01-01T00:00:00Z"}}\n')
-
-    assert ask("org/b")["index"]["time"] == make.TIME
 
 
 def test_a_line_that_is_not_canonical_has_no_time_for_the_index(index: Index, ask: Callable[..., Json]) -> None:

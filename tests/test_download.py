@@ -1,0 +1,290 @@
+"""A downloaded copy is the index, line for line; an update reads only what changed; any failure can be gone on from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from swindex.api import origin
+from swindex.api.download import Format, download
+from swindex.api.download import files as by_digest
+from swindex.api.remote.fetch import Folder
+from swindex.api.remote.web import Http, HubDataset, Patience
+from swindex.index import feed
+from swindex.index.check import check
+from swindex.index.errors import StoreError
+from swindex.index.store import Index
+
+from .copies import LATER, content, filled, grow, published, with_files
+from .hub import Hub
+
+SOURCES = ("folder", "http", "hub")
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Index:
+    return filled(tmp_path / "index")
+
+
+@pytest.fixture
+def site(index: Index, tmp_path: Path) -> Path:
+    return published(index, tmp_path / "site")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return tmp_path / "copy"
+
+
+def errors(directory: Path) -> list[str]:
+    return [f.message for f in check(Index(directory)) if f.severity == "error"]
+
+
+# --- a first download ---
+
+
+def test_a_first_download_is_the_index(index: Index, site: Path, copy: Path) -> None:
+    report = download(str(site), copy)
+
+    assert content(copy) == content(index.directory)
+    assert (report.how, report.changes, report.seq) == ("changes", 6, 6)
+
+
+def test_a_copy_is_a_sound_index(site: Path, copy: Path) -> None:
+    download(str(site), copy)
+
+    assert errors(copy) == []
+
+
+def test_a_copy_says_where_it_came_from(index: Index, site: Path, copy: Path) -> None:
+    download(str(site), copy)
+
+    noted = origin.read(copy)
+    newest = feed.newest(index.directory)
+    assert noted is not None
+    assert newest is not None
+    assert (noted["source"], noted["seq"], noted["chain"]) == (str(site), newest.seq, newest.chain)
+    assert noted["released"] == "2026-11-20T00:00:00Z"
+    assert noted["checked"] >= noted["released"]
+
+
+def test_nothing_is_left_but_the_copy(site: Path, copy: Path) -> None:
+    download(str(site), copy)
+
+    assert {p.name for p in copy.iterdir()} - {"index.lock"} == {"records", "changes", "origin.json", ".download"}
+    assert [p.name for p in (copy / ".download").iterdir()] == ["lock"]
+
+
+def test_an_empty_index_can_be_copied(tmp_path: Path, copy: Path) -> None:
+    empty = Index(tmp_path / "empty")
+    empty.ensure()
+    site = published(empty, tmp_path / "site")
+
+    report = download(str(site), copy)
+
+    assert list(Index(copy).models()) == []
+    assert (report.changes, report.seq) == (0, 0)
+
+
+def test_a_copy_of_an_empty_index_grows(tmp_path: Path, copy: Path) -> None:
+    empty = Index(tmp_path / "empty")
+    empty.ensure()
+    download(str(published(empty, tmp_path / "site")), copy)
+    grown = filled(tmp_path / "empty")
+
+    download(str(published(grown, tmp_path / "site", LATER)), copy)
+
+    assert content(copy) == content(grown.directory)
+
+
+# --- updates ---
+
+
+def test_an_update_is_the_index(index: Index, site: Path, copy: Path) -> None:
+    download(str(site), copy)
+    for number in range(3):
+        grow(index, number)
+    grow(index, 0, "brand/new")
+
+    report = download(str(published(index, site, LATER)), copy)
+
+    assert content(copy) == content(index.directory)
+    assert (report.changes, report.seq, report.newest) == (4, 10, "2026-11-20T12:00:00Z")
+    assert errors(copy) == []
+
+
+def test_an_update_reads_the_new_lines_and_one_change_more(index: Index, site: Path, copy: Path) -> None:
+    download(str(site), copy)
+    last = feed.newest(index.directory)
+    grow(index, 0)
+    report = download(str(published(index, site, LATER)), copy)
+
+    newest = feed.newest(index.directory)
+    assert last is not None
+    assert newest is not None
+    line = index.path("org/other").read_bytes().splitlines(keepends=True)[-1]
+    changes = len(feed.line_of(last)) + len(feed.line_of(newest)) + 2
+    assert report.bytes == (site / "root.json").stat().st_size + changes + len(line)
+    assert report.requests == 3
+
+
+def test_a_copy_that_is_up_to_date_reads_the_root_alone(site: Path, copy: Path) -> None:
+    download(str(site), copy)
+    before = content(copy)
+
+    report = download(str(site), copy)
+
+    assert (report.how, report.requests) == ("nothing", 1)
+    assert report.bytes == (site / "root.json").stat().st_size
+    assert content(copy) == before
+
+
+def test_a_copy_may_change_its_source(index: Index, site: Path, copy: Path, tmp_path: Path) -> None:
+    download(str(site), copy)
+    grow(index, 0)
+    mirror = published(index, tmp_path / "mirror", LATER)
+
+    download(str(mirror), copy)
+
+    noted = origin.read(copy)
+    assert noted is not None
+    assert noted["source"] == str(mirror)
+    assert content(copy) == content(index.directory)
+
+
+@pytest.mark.parametrize(("before", "after"), [(7, 13), (10, 11), (10, 20), (10, 25), (19, 21), (0, 30)])
+def test_segments_are_gone_over(tmp_path: Path, before: int, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("feed", "site", "release.static"):
+        monkeypatch.setattr(f"swindex.index.{module}.SEGMENT", 10)
+    index = Index(tmp_path / "index")
+    index.ensure()
+    for number in range(before):
+        grow(index, number, f"org/m{number % 4}")
+    download(str(published(index, tmp_path / "site")), tmp_path / "copy")
+    for number in range(before, after):
+        grow(index, number, f"org/m{number % 7}")
+
+    download(str(published(index, tmp_path / "site", LATER)), tmp_path / "copy")
+
+    assert content(tmp_path / "copy") == content(index.directory)
+
+
+# --- files ---
+
+FILES = {"index.duckdb": b"D" * 5000, "parquet/models/00000.parquet": b"P" * 300, "parquet/scans/00000.parquet": b""}
+PARQUET = {path: data for path, data in FILES.items() if path.startswith("parquet")}
+
+
+def held(directory: Path) -> dict[str, bytes]:
+    found = (*directory.glob("parquet/*/*"), *directory.glob("*.duckdb"))
+    return {p.relative_to(directory).as_posix(): p.read_bytes() for p in found}
+
+
+def test_parquet_is_the_files_of_the_release(site: Path, copy: Path) -> None:
+    report = download(str(with_files(site, FILES)), copy, Format.PARQUET)
+
+    assert held(copy) == PARQUET
+    assert (report.how, report.files, report.changes) == ("files", 2, 0)
+
+
+def test_a_file_larger_than_a_piece(site: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(by_digest, "CHUNK", 100)
+
+    report = download(str(with_files(site, FILES)), copy, Format.PARQUET)
+
+    assert held(copy) == PARQUET
+    assert report.requests == 1 + 3
+
+
+def test_only_files_whose_content_changed_are_fetched(site: Path, copy: Path) -> None:
+    download(str(with_files(site, FILES)), copy, Format.PARQUET)
+    changed = {**FILES, "parquet/models/00000.parquet": b"Q" * 301, "parquet/new/00000.parquet": b"N"}
+
+    report = download(str(with_files(site, changed)), copy, Format.PARQUET)
+
+    assert held(copy) == {p: d for p, d in changed.items() if p.startswith("parquet")}
+    assert report.bytes == (site / "root.json").stat().st_size + 301 + 1
+    assert report.files == 2
+
+
+def test_a_table_that_is_gone_goes(site: Path, copy: Path) -> None:
+    download(str(with_files(site, FILES)), copy, Format.PARQUET)
+    fewer = {p: d for p, d in FILES.items() if "models" in p}
+
+    download(str(with_files(site, fewer)), copy, Format.PARQUET)
+
+    assert held(copy) == fewer
+
+
+def test_a_file_that_was_damaged_here_is_fetched_again(site: Path, copy: Path) -> None:
+    download(str(with_files(site, FILES)), copy, Format.PARQUET)
+    (copy / "parquet" / "models" / "00000.parquet").write_bytes(b"X" * 300)
+
+    download(str(site), copy, Format.PARQUET)
+
+    assert held(copy) == PARQUET
+
+
+@pytest.mark.parametrize("left", [b"P" * 200, b"X" * 200, b"P" * 300, b"X" * 300, b"P" * 400])
+def test_what_is_left_of_an_earlier_try_is_gone_on_with_or_not(site: Path, copy: Path, left: bytes) -> None:
+    with_files(site, {"parquet/models/00000.parquet": b"P" * 300})
+    part = copy / ".download" / f"{hashlib.sha256(b'P' * 300).hexdigest()}.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(left)
+
+    report = download(str(site), copy, Format.PARQUET)
+
+    assert held(copy) == {"parquet/models/00000.parquet": b"P" * 300}
+    reads = {b"P" * 200: 100, b"X" * 200: 100 + 300, b"P" * 300: 0, b"X" * 300: 300, b"P" * 400: 300}
+    assert report.bytes - (site / "root.json").stat().st_size == reads[left]
+
+
+def test_forms_lie_side_by_side(index: Index, site: Path, copy: Path) -> None:
+    for kind in (Format.PARQUET, Format.DUCKDB, Format.JSONL):
+        download(str(with_files(site, FILES)), copy, kind)
+
+    noted = origin.read(copy)
+    assert held(copy) == FILES
+    assert content(copy) == content(index.directory)
+    assert noted is not None
+    assert noted["seq"] == noted["files"]["parquet"]["seq"] == noted["files"]["duckdb"]["seq"] == 6
+
+
+@pytest.mark.parametrize(("kind", "what"), [(Format.PARQUET, "Parquet"), (Format.DUCKDB, "DuckDB")])
+def test_a_release_without_these_files_says_so(site: Path, copy: Path, kind: Format, what: str) -> None:
+    with pytest.raises(StoreError, match=f"has no {what} files; choose another --format"):
+        download(str(with_files(site, {})), copy, kind)
+
+
+# --- from everywhere ---
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[Hub]:
+    with Hub() as running:
+        yield running
+
+
+@pytest.mark.parametrize("kind", Format)
+@pytest.mark.parametrize("where", SOURCES)
+def test_every_format_comes_from_every_source(
+    where: str, kind: Format, hub: Hub, index: Index, site: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    name = f"org/{where}-{kind}"
+    hub.add_folder(name, with_files(site, FILES), kind="datasets")
+    patience = Patience(sleep=lambda _: None)
+    source = {
+        "folder": lambda: Folder(site),
+        "http": lambda: Http(f"{hub.url}/datasets/{name}/resolve/main", patience),
+        "hub": lambda: HubDataset(f"hf://datasets/{name}", patience),
+    }[where]()
+
+    download(source, copy, kind)
+
+    lines, duckdb = kind is Format.JSONL, kind is Format.DUCKDB
+    assert content(copy) == (content(index.directory) if lines else {})
+    assert held(copy) == {p: d for p, d in FILES.items() if not lines and (p == "index.duckdb") == duckdb}
