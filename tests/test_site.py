@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from hypothesis import strategies as st
 from swindex.index import site
 from swindex.index.errors import DamagedRelease
 from swindex.schema.canonical import canonical_bytes
+
+from .test_import_weight import HEAVY
 
 A, B = "a" * 64, "b" * 64
 ROOT: dict[str, Any] = {
@@ -179,6 +183,13 @@ def test_a_model_below_the_wrong_node_is_refused() -> None:
     assert node(said, right)
     with pytest.raises(DamagedRelease, match="not its own"):
         node(said, "0" if right != "0" else "1")
+
+
+def test_reading_a_release_loads_nothing_heavy() -> None:
+    code = "import sys, swindex.index.site; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+
+    assert set(done.stdout.split()) & (HEAVY | {"pyarrow", "dataclasses", "filelock"}) == set()
 
 
 @given(st.integers(0, 5000), st.integers(0, 5000))
