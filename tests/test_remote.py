@@ -283,6 +283,12 @@ def test_a_second_lookup_asks_for_the_root_alone(hub: Hub, monkeypatch: pytest.M
     assert [entry.path.rpartition("/")[2] for entry in hub.log.entries] == ["root.json"]
 
 
+def test_not_more_is_read_together_than_fits() -> None:
+    wanted = [Wanted(Span(seq, (seq - 1) * (3 << 20), 3 << 20), "", "", 1) for seq in range(1, 6)]
+
+    assert [[w.span.seq for w in batch] for batch in together(wanted)] == [[1, 2], [3, 4], [5]]
+
+
 def test_neighbours_are_read_together() -> None:
     spans = [(1, 0, 10), (2, 11, 10), (3, 100_000, 10), (1001, 100_020, 10), (1002, 100_015, 10), (1003, 9_000_000, 10)]
     wanted = [Wanted(Span(*span), "", "", 1) for span in spans]

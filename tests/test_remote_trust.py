@@ -382,12 +382,14 @@ def forged(release: Path, record: Any, before: str = '"provenance":{') -> None:
     reseal(release, leaf, {"models": {"org/reported": [digest, [[2, offset, len(line)]]]}})
 
 
-@pytest.mark.parametrize("models", [2, 4])
-def test_a_tree_that_has_not_the_models_of_its_root_is_an_error(copy: Path, models: int) -> None:
+@pytest.mark.parametrize(
+    ("models", "why"), [(2, "more models than the 2 its root says"), (4, "3 models, its root says 4")]
+)
+def test_a_tree_that_has_not_the_models_of_its_root_is_an_error(copy: Path, models: int, why: str) -> None:
     root = json.loads((copy / "root.json").read_bytes())
     (copy / "root.json").write_text(json.dumps({**root, "models": models}))
 
-    with pytest.raises(DamagedRelease, match=f"root says {models}|the {models} its root says"):
+    with pytest.raises(DamagedRelease, match=why):
         opened(copy).model_ids()
 
 
@@ -425,9 +427,9 @@ def test_changes_that_do_not_begin_at_the_beginning_are_an_error(folder: Path) -
 
 def test_no_digest_leads_out_of_the_cache(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"x")
+    (tmp_path / "home" / "versions").mkdir(parents=True)
 
-    assert Cache(tmp_path / "home").kept("..", "../secret") is None
-    assert Cache(tmp_path / "home").kept("versions", "../../../secret") is None
+    assert Cache(tmp_path / "home").kept("versions", "../secret") is None
 
 
 json_values = st.recursive(
