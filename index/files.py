@@ -51,9 +51,15 @@ FILES = Files()
 
 
 def make_folder(folder: Path, files: Files = FILES) -> None:
-    """Make a directory and its missing parents, durably; raise StoreError."""
+    """Make a directory and its missing parents, durably; raise StoreError.
+
+    The last that is there may have been made by a process that was killed before it was on disk.
+    """
     try:
         missing = [f for f in (folder, *folder.parents) if not f.exists()]
+        there = missing[-1].parent if missing else folder
+        with suppress(PermissionError):
+            sync_folder(there.parent, files)
         for each in reversed(missing):
             with suppress(FileExistsError):
                 files.mkdir(each)

@@ -43,6 +43,7 @@ class Index(Stored):
         self._lock_timeout = lock_timeout
         self._lock = FileLock(self.lock_file)
         self._feed = Feed(self.directory, files)
+        self._is_made = False
 
     def ensure(self) -> None:
         """Make an empty index where there is nothing yet; raise StoreError if something else is there."""
@@ -56,7 +57,9 @@ class Index(Stored):
 
         Raise Locked, StoreError.
         """
-        make_folder(self.directory, self.files)
+        if not (self._is_made and log.is_folder(self.directory)):
+            make_folder(self.directory, self.files)
+            self._is_made = True
         if not os.access(self.directory, os.W_OK):
             raise StoreError(f"{self.directory}: not writable; choose another index with --index DIR")
         try:

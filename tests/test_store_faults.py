@@ -280,7 +280,7 @@ class Volatile(Files):
         self._step()
         fd = super().open(path, flags)
         self.opened[fd] = path
-        self.names.setdefault(path, Inode())
+        self.names.setdefault(path, None if path.is_dir() else Inode())
         return fd
 
     def write(self, fd: int, data: bytes) -> int:
