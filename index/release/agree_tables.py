@@ -9,9 +9,10 @@ import duckdb
 from ..errors import StoreError
 from ..rows import Column, Table
 from ..site import Root
-from ..tables import TABLES
+from ..tables import LAYOUT, TABLES
 from . import expected
-from .disagree import differ
+from .disagree import differ, equal
+from .facts import about
 from .parquet import FOLDER, columns_of
 from .readback import Grouped, Rows, duckdb_rows, parquet_rows
 from .staging import Staging
@@ -37,6 +38,8 @@ class TablesAgainst:
         self._staging, self._root = staging, root
 
     def __enter__(self) -> Self:
+        told = {"layout": LAYOUT, "seq": str(self._root.seq), "chain": self._root.chain}
+        equal(DATABASE, "what it says of itself", about(self._staging.where(DATABASE)), told)
         try:
             con = self._stack.enter_context(duckdb.connect())
             path = str(self._staging.where(DATABASE)).replace("'", "''")
