@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 from starlette.staticfiles import StaticFiles
 
 from swindex.api.remote.fetch import Folder, Fresh, NotThere, Source, Unreachable, open_source
-from swindex.api.remote.web import Http, HubDataset, Patience
+from swindex.api.remote.web import Http, HubDataset, Patience, _next
 from swindex.index.errors import StoreError
 from swindex.schema.errors import UsageError
 
@@ -193,6 +194,7 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
     ("length", {"add": 7}),
     ("length", {"add": -7}),
     ("headers", {"set": {"content-range": "bytes 0-999/262144"}}),
+    ("headers", {"set": {"content-range": "bytes 0-69999/262144"}}),
     ("headers", {"set": {"content-range": None}}),
     ("headers", {"set": {"content-range": "bytes 1000-9999999999999999999/262144"}}),
 ]
@@ -340,6 +342,13 @@ def redirecting(address: str) -> bytes:
 def test_a_redirect_to_another_server_is_followed(hub: Hub, patience: Patience) -> None:
     with answering(redirecting(f"{hub.url}/datasets/org/index/resolve/main/root.json")) as address:
         assert Http(address, patience).read("root.json", most=MOST) == b"{}"
+
+
+def test_a_redirect_to_a_less_safe_scheme_is_not_followed() -> None:
+    answer = httpx.Response(302, headers={"Location": "http://example.org/x"})
+
+    with pytest.raises(StoreError, match=r"redirects to http://example.org, which is not followed"):
+        _next(httpx.URL("https://example.org/x"), answer, "x")
 
 
 def test_a_circle_of_redirects_ends(patience: Patience) -> None:

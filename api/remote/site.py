@@ -18,7 +18,7 @@ from .seen import Asked, Memory, after, ask, segment
 from .tree import Tree
 from .versions import Versions, Wanted
 
-HISTORY_MOST = 256 << 20
+HISTORY_MOST = 32 << 20
 """Bytes of all versions of a model."""
 
 
