@@ -150,7 +150,11 @@ def bytes_of(index: Index, entries: Iterable[Entry]) -> int:
 
 
 def make_durable(folder: Path, files: Files = FILES) -> None:
-    """Return when everything below a folder is on disk; raise StoreError."""
+    """Return when everything below a folder is on disk; raise StoreError.
+
+    All is handed to the disk at once first, so that asking for each file, which tells of errors, is quick.
+    """
+    os.sync()
     try:
         for path in folder.rglob("*"):
             if path.is_file():
