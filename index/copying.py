@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..schema.canonical import canonical_bytes, strict_loads
-from ..schema.errors import JsonError, RecordError
+from ..schema.errors import RecordError
 from ..schema.record import Record
 from . import feed, log
 from .errors import DamagedFeed, DamagedRelease, StoreError, os_reason
@@ -88,24 +88,33 @@ def _wrong(entry: Entry, why: str) -> DamagedRelease:
 
 
 def is_sound(index: Index) -> bool:
-    """Whether every change has its version, byte for byte, and nothing else is there; reads all and parses little."""
+    """Whether every change has its version, byte for byte, and nothing else is there; reads all and parses little.
+
+    But for what a kill leaves, which the next append cuts off: a last change without its version, or with half of it.
+    """
     try:
-        heads: dict[str, list[str]] = {}
-        before: Entry | None = None
-        for entry in feed.read(index.directory):
-            if not feed.follows(before, entry):
-                return False
-            heads.setdefault(entry.model_id, []).append(entry.digest)
-            before = entry
+        digests, halved = _told(index)
         paths = {log.id_of(path): path for path in log.log_paths(index.records)}
-        return paths.keys() == heads.keys() and all(_holds(paths[m], digests) for m, digests in heads.items())
-    except (StoreError, JsonError, OSError):
+        return paths.keys() == digests.keys() and all(_holds(paths[m], digests[m], m == halved) for m in digests)
+    except (StoreError, OSError):
         return False
 
 
-def _holds(path: Path, digests: list[str]) -> bool:
-    lines, _ = log.split(path.read_bytes())  # a torn end is cut off by the next append
-    return len(lines) == len(digests) and all(map(is_of, lines, digests))
+def _told(index: Index) -> tuple[dict[str, list[str]], str | None]:
+    """The digests of each model's versions as the changes tell, and whose last change has no version yet."""
+    digests: dict[str, list[str]] = {}
+    last: Entry | None = None
+    for last in feed.written(index.directory):
+        digests.setdefault(last.model_id, []).append(last.digest)
+    if last is None or feed.is_recorded(index.directory, last):
+        return digests, None
+    digests[last.model_id].pop()
+    return {model_id: each for model_id, each in digests.items() if each}, last.model_id
+
+
+def _holds(path: Path, digests: list[str], may_be_torn: bool) -> bool:
+    lines, torn = log.split(path.read_bytes())
+    return torn <= may_be_torn and len(lines) == len(digests) and all(map(is_of, lines, digests))
 
 
 def is_of(line: bytes, digest: str) -> bool:
@@ -141,7 +150,11 @@ def bytes_of(index: Index, entries: Iterable[Entry]) -> int:
 
 
 def make_durable(folder: Path, files: Files = FILES) -> None:
-    """Return when everything below a folder is on disk; raise StoreError."""
+    """Return when everything below a folder is on disk; raise StoreError.
+
+    All is handed to the disk at once first, so that asking for each file, which tells of errors, is quick.
+    """
+    os.sync()
     try:
         for path in folder.rglob("*"):
             if path.is_file():

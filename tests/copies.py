@@ -52,9 +52,9 @@ def published(index: Index, site: Path, released: str = RELEASED) -> Path:
     """A release of it that has no files of tables."""
     with staging(site) as stage:
         static = write_static(index.records, feed.read(index.directory), stage)
-        said = {name: value for name, value in static._asdict().items() if name in Root._fields}
-        crawl = heartbeat.read(index.directory)["crawl"]
-        root = Root(**said, crawl=crawl, files={}, previous=None, released=released, schema="1.1")
+        said = {**static.head._asdict(), "tree": static.tree, "models": len(static.places)}
+        newest, crawl = static.last and static.last.time, heartbeat.read(index.directory)["crawl"]
+        root = Root(**said, newest=newest, crawl=crawl, files={}, previous=None, released=released, schema="1.1")
         stage.put(ROOT, [root.to_bytes()])
         stage.publish()
     return site

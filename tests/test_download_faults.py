@@ -22,7 +22,7 @@ from swindex.index.errors import Locked, StoreError
 from swindex.index.store import Index
 
 from .copies import LATER, Broken, content, filled, grow, published, with_files
-from .test_store_faults import CHILD, ROOT, Failing
+from .test_store_faults import CHILD, ROOT, Failing, PowerFailureError, Volatile
 
 FILES = {"index.duckdb": b"D" * 500, "parquet/models/00000.parquet": b"P" * 250, "parquet/scans/00000.parquet": b"S"}
 
@@ -222,3 +222,89 @@ def test_a_source_that_is_no_release_makes_nothing(tmp_path: Path, kind: Format)
     with pytest.raises(StoreError, match=r"root\.json: not there"):
         download(str(tmp_path / "empty"), tmp_path / "copy", kind)
     assert not (tmp_path / "copy").exists()
+
+
+# --- a first download that a crash left behind ---
+
+
+def torn_line(private: Path) -> None:
+    path = private / "records" / "org" / "two.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"model":{"id":')
+
+
+def line_lost(private: Path) -> None:
+    path = private / "records" / "org" / "two.jsonl"
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+
+
+def zeros(private: Path) -> None:
+    path = private / "records" / "org" / "found.jsonl"
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def edited(private: Path) -> None:
+    path = private / "records" / "org" / "found.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"submitter":"', b'"submitter":"x'))
+
+
+def log_lost(private: Path) -> None:
+    (private / "records" / "org" / "other.jsonl").unlink()
+
+
+def log_more(private: Path) -> None:
+    shutil.copy(private / "records" / "org" / "other.jsonl", private / "records" / "org" / "more.jsonl")
+
+
+def feed_lost(private: Path) -> None:
+    shutil.rmtree(private / "changes")
+
+
+def segment_lost(private: Path) -> None:
+    (private / "changes" / "000000.jsonl").unlink()
+
+
+def feed_zeros(private: Path) -> None:
+    path = private / "changes" / "000000.jsonl"
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def records_lost(private: Path) -> None:
+    shutil.rmtree(private / "records")
+
+
+SPOILT = (torn_line, line_lost, zeros, edited, log_lost, log_more, feed_lost, segment_lost, feed_zeros, records_lost)
+
+
+@pytest.mark.parametrize("spoil", SPOILT, ids=lambda spoil: spoil.__name__)
+def test_what_a_crash_spoilt_is_not_gone_on_with(
+    spoil: Callable[[Path], None], index: Index, before: Path, site: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    with pytest.raises(Unreachable):  # root, three segments of changes, the last of versions
+        download(Broken(Folder(site), 1 + 3 + 3), copy)
+    spoil(copy / ".download" / "index")
+
+    download(str(site), copy)
+
+    assert content(copy) == content(index.directory)
+    assert faults(copy, index) == []
+
+
+def test_an_update_survives_a_power_failure_at_any_operation(
+    index: Index, before: Path, site: Path, tmp_path: Path
+) -> None:
+    older = tmp_path / "older"
+    download(str(before), older)
+    for at in count(1):
+        copy = shutil.copytree(older, tmp_path / str(at))
+        files = Volatile(copy, at)
+        with suppress(PowerFailureError):
+            download(str(site), copy, files=files)
+            assert at > 30
+            return
+        files.power_failure()
+        assert faults(copy, index) == []
+
+        download(str(site), copy)
+
+        assert content(copy) == content(index.directory)

@@ -159,7 +159,11 @@ def test_segments_that_were_tampered_with(site: Path, copy: Path, folder: str, l
 
 
 @pytest.mark.parametrize("lie", ["edited", "edited and signed", "garbage", "cut", "empty"])
-def test_files_that_were_tampered_with(site: Path, copy: Path, lie: str) -> None:
+@pytest.mark.parametrize("start", ["first", "update"])
+def test_files_that_were_tampered_with(before: Path, site: Path, tmp_path: Path, start: str, lie: str) -> None:
+    copy = tmp_path / "copy"  # without lines: beside those the DuckDB file is made of them
+    for kind in (Format.PARQUET, Format.DUCKDB) if start == "update" else ():
+        download(str(before), copy, kind)
     tell: dict[str, Lie] = {
         "edited": lambda data: b"X" + data[1:],
         "edited and signed": lambda data: data[:-1] + b"X",

@@ -4,6 +4,7 @@ What is not whole yet lies in the private folder, on the same file system, and i
 Knows nothing of sources.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,6 +51,8 @@ class Target:
         """Make the directory and let no other download write to it; raise StoreError if it is no copy, Locked."""
         self.require_ours()
         make_folder(self.private, self.files)
+        if not os.access(self.private, os.W_OK):
+            raise StoreError(f"{self.directory}: not writable; choose another directory with --to DIR")
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
