@@ -31,11 +31,16 @@ class Found(NamedTuple):
 
 def records_dir(directory: str | Path | None = None) -> Path:
     """The folder of records: of `directory`, else of $SWINDEX_INDEX, else of the shipped index; raise StoreError."""
+    named = home(directory)
+    if not (named / "records").is_dir():
+        raise StoreError(f"{named}: no index here; name a directory that holds records/")
+    return named / "records"
+
+
+def home(directory: str | Path | None = None) -> Path:
+    """The directory that is meant: the one named, else $SWINDEX_INDEX, else that of the shipped index."""
     named = directory or os.environ.get(ENVIRONMENT)
-    home = Path(named) if named else Path(index.__file__).parent
-    if not (home / "records").is_dir():
-        raise StoreError(f"{home}: no index here; name a directory that holds records/")
-    return home / "records"
+    return Path(named) if named else Path(index.__file__).parent
 
 
 # --- one model ---

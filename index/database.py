@@ -94,7 +94,7 @@ def connect(index: Index) -> duckdb.DuckDBPyConnection:
     behind = _behind(index, index.digests())
     if behind:
         raise _stale(index, f"behind the log (models: {len(behind)}; the first is {min(behind)})")
-    return _open(index)
+    return open_file(index.database)
 
 
 def in_memory(index: Index) -> duckdb.DuckDBPyConnection:
@@ -135,7 +135,7 @@ def _filed(index: Index) -> dict[str, str]:
     if not index.database.is_file():
         raise _stale(index, "missing")
     try:
-        with _open(index) as con:
+        with open_file(index.database) as con:
             layout = con.execute("SELECT value FROM about WHERE key = 'layout'").fetchone()
             digests = (
                 dict(con.execute("SELECT model_id, digest FROM models").fetchall()) if layout == (LAYOUT,) else None
@@ -147,11 +147,14 @@ def _filed(index: Index) -> dict[str, str]:
     return digests
 
 
-def _open(index: Index) -> duckdb.DuckDBPyConnection:
-    """Open the file as it is now: a plain `duckdb.connect` may hand out what this process opened before a rename."""
-    with _translated(index.database):
+def open_file(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open a file as it is now: a plain `duckdb.connect` may hand out what this process opened before a rename.
+
+    Raise StoreError.
+    """
+    with _translated(path):
         con = duckdb.connect()
-        con.execute(f"ATTACH {_quoted(index.database)} AS d (READ_ONLY); USE d")
+        con.execute(f"ATTACH {_quoted(path)} AS d (READ_ONLY); USE d")
         return con
 
 

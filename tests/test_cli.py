@@ -83,6 +83,7 @@ def test_the_commands_are_those_that_exist() -> None:
         "index",
         "index build",
         "index check",
+        "index sql",
         "index stats",
     }
 

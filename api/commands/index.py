@@ -10,6 +10,7 @@ from ...index.store import Index
 from ..main import print_json, write
 from ..page import Cell, Column, Page, clean, wants_colour, width_of
 from ..reading import records_dir
+from . import sql
 from .options import Json, ReadIndex, WriteIndex, writable
 
 _STYLES = {"error": "red", "warning": "yellow"}
@@ -17,8 +18,8 @@ _STYLES = {"error": "red", "warning": "yellow"}
 
 def build_group() -> typer.Typer:
     """The group of commands."""
-    group = typer.Typer(help="Make, check and count an index.")
-    for command in (build, check, stats):
+    group = typer.Typer(help="Make, check, count and ask an index.")
+    for command in (build, check, stats, sql.sql):
         group.command()(command)
     return group
 
