@@ -20,6 +20,10 @@ class DamagedLog(StoreError):
     """A line of a log that is not its torn end cannot be what was written."""
 
 
+class DamagedFeed(StoreError):
+    """A line of the change feed, or of one offered as such, that cannot be what was written."""
+
+
 class StaleRecord(StoreError):
     """A version that does not follow the newest one of its model."""
 
@@ -30,6 +34,10 @@ class Locked(StoreError):
 
 class StaleDatabase(StoreError):
     """The DuckDB file is missing, unreadable or not of the log's content."""
+
+
+class DamagedRelease(StoreError):
+    """A file of a release is not what its name, its root or the format says."""
 
 
 def os_reason(error: OSError) -> str:

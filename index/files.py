@@ -116,6 +116,15 @@ def extend(path: Path, length: int, data: bytes, files: Files = FILES) -> None:
         close_quietly(fd, files)
 
 
+def remove(path: Path, files: Files = FILES) -> None:
+    """Remove a file, durably; raise StoreError."""
+    try:
+        files.unlink(path)
+        sync_folder(path.parent, files)
+    except OSError as error:
+        raise StoreError(f"{path}: not removed: {os_reason(error)}") from None
+
+
 def publish(temporary: Path, path: Path, files: Files = FILES) -> None:
     """Put a finished file in place of the published one, durably; readers keep what they opened; raise StoreError."""
     try:

@@ -1,8 +1,10 @@
-"""`swindex index`: make the DuckDB file, check everything, count. The work is the index's."""
+"""`swindex index`: make the DuckDB file, check everything, count, ask, release. The work is the index's."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -12,14 +14,23 @@ from ..page import Cell, Column, Page, clean, wants_colour, width_of
 from ..reading import records_dir
 from . import sql
 from .options import Json, ReadIndex, WriteIndex, writable
+from .progress import progress
 
+_NEWS = {
+    "new": "new",
+    "other_outcome": "with another outcome",
+    "same_outcome": "with the same outcome",
+    "withdrawn": "withdrawn",
+    "restored": "restored",
+}
+"""What became of models, and in words."""
 _STYLES = {"error": "red", "warning": "yellow"}
 
 
 def build_group() -> typer.Typer:
     """The group of commands."""
-    group = typer.Typer(help="Make, check, count and ask an index.")
-    for command in (build, check, stats, sql.sql):
+    group = typer.Typer(help="Make, check, count, ask and release an index.")
+    for command in (build, check, stats, sql.sql, release):
         group.command()(command)
     return group
 
@@ -70,6 +81,74 @@ def stats(index: ReadIndex = None, json: Json = False) -> int:
         page.text(_coverage(counted["crawl"]))
         write(str(page), sys.stdout)
     return 0
+
+
+def release(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The release directory, made if it is not there.")],
+    index: ReadIndex = None,
+    since: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The release to tell changes from; without it the last in DIR.")
+    ] = None,
+    accept_mass_change: Annotated[
+        bool, typer.Option("--accept-mass-change", help="Release though many models lost their super weights.")
+    ] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove what only older releases in DIR name.")] = False,
+    json: Json = False,
+) -> int:
+    """Make a release: JSON Lines, Parquet, DuckDB, a tree of digests, the cards.
+
+    Refused unless the index is sound and all forms agree, row by row. Exit status 1 if the index has errors, or if many
+    models lost their super weights.
+    """
+    from ...index.release import release as make_release
+
+    with progress() as steps:
+        made = make_release(
+            _open(index),
+            directory,
+            since=since,
+            accept_mass_change=accept_mass_change,
+            prune=prune,
+            steps=steps,
+        )
+    print_json(_as_json(directory, made)) if json else write(_shown(directory, made), sys.stdout)
+    return 0
+
+
+def _as_json(directory: Path, made: Any) -> dict[str, Any]:
+    news = {name: len(getattr(made.news, name)) for name in _NEWS}
+    return {
+        "directory": str(directory),
+        **{name: getattr(made.root, name) for name in ("seq", "chain", "tree", "models", "newest", "released")},
+        "previous": made.root.previous and made.root.previous._asdict(),
+        **news,
+        "lost_super_weights": made.lost,
+        "written": list(made.written),
+        "pruned": list(made.pruned),
+    }
+
+
+def _shown(directory: Path, made: Any) -> str:
+    page = Page(width_of(sys.stdout), wants_colour(sys.stdout))
+    page.text(f"{clean(directory)}: change {made.root.seq}, {made.root.models} models", "bold")
+    since = f"Since change {made.root.previous.seq}: " if made.root.previous else "First release: "
+    counts = [f"{len(getattr(made.news, name))} {words}" for name, words in _NEWS.items()]
+    page.text(since + ", ".join(counts) + f"; {made.lost} lost their super weights.")
+    columns = (Column("WRITTEN"), Column("FILES", right=True), Column("BYTES", right=True))
+    page.table(columns, [[Cell(clean(each)) for each in row] for row in _by_form(directory, made.written)])
+    if made.pruned:
+        page.text(f"{len(made.pruned)} files of older releases removed.")
+    page.text(f"chain {made.root.chain}")
+    page.text(f"tree  {made.root.tree}")
+    return str(page)
+
+
+def _by_form(directory: Path, written: Sequence[str]) -> list[tuple[str, str, str]]:
+    """What was written, by the folder or file at the top: name, files, bytes."""
+    sizes: dict[str, list[int]] = {}
+    for path in written:
+        sizes.setdefault(path.partition("/")[0], []).append((directory / path).stat().st_size)
+    return [(name, str(len(found)), str(sum(found))) for name, found in sizes.items()]
 
 
 def _open(directory: str | None) -> Index:

@@ -1,0 +1,20 @@
+"""What is said when two forms of a release differ."""
+
+from typing import NoReturn
+
+from ..errors import StoreError
+
+
+class Disagreement(StoreError):
+    """Two forms of a release do not say the same: it is not published."""
+
+
+def differ(where: str, what: str) -> NoReturn:
+    """Raise Disagreement."""
+    raise Disagreement(f"{where}: {what}; not released: run `swindex index check`, then release again")
+
+
+def equal(where: str, what: str, one: object, other: object) -> None:
+    """Raise Disagreement if two values are not equal."""
+    if one != other:
+        differ(where, f"{what} differ: {one!r:.200} and {other!r:.200}")

@@ -1,0 +1,64 @@
+"""The rows that a model's lines give, from the JSON alone: what the files of a release are held against.
+
+Goes by the tables' own data (`index.tables`), and knows neither pydantic nor what wrote the files.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from ..rows import Column, Row, Table
+
+Line = tuple[Any, bytes]
+"""A version: what it says, and its line."""
+
+
+class Said(dict[str, Any]):
+    """A JSON object whose fields are attributes; those that are left out are null, and lists empty."""
+
+    def __getattr__(self, name: str) -> Any:
+        return _DERIVED[name](self) if name in _DERIVED else self.get(name, () if name in _LISTS else None)
+
+
+def _weight_id(at: Said) -> str | None:
+    expert = "" if at.expert is None else f".E{at.expert}"
+    return None if at.row is None or at.col is None else f"L{at.layer}{expert}.R{at.row}.C{at.col}"
+
+
+def _delta_nll(effect: Said) -> float | None:
+    return None if effect.nll_after is None else float(effect.nll_after) - float(effect.nll_before)
+
+
+_LISTS = {"survivals"}
+_DERIVED: dict[str, Callable[[Said], Any]] = {"delta_nll": _delta_nll, "weight_id": _weight_id}
+"""What a table has and a record has not."""
+
+
+def parse(lines: Sequence[bytes]) -> list[Line]:
+    """The versions of these lines."""
+    return [(json.loads(line, object_hook=Said), line) for line in lines]
+
+
+def rows_of(table: Table, columns: Sequence[Column], versions: Sequence[Line]) -> "Counter[tuple[Any, ...]]":
+    """How often each row stands in a table for a model."""
+    return Counter(tuple(_cell(column, row) for column in columns) for row in table.rows(versions))
+
+
+def cell(value: Any) -> Any:
+    """A value as it can be compared: lists as tuples."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _cell(column: Column, row: Row) -> Any:
+    value = row.value(column.at)
+    if isinstance(value, dict):
+        return json.dumps(value, sort_keys=True)
+    return None if value is None else _AS.get(column.type, cell)(value)
+
+
+_AS: dict[str, Callable[[Any], Any]] = {
+    "DOUBLE": float,
+    "TIMESTAMP": lambda text: datetime.fromisoformat(text.removesuffix("Z")),
+}
