@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from .. import __version__
 from ..schema.errors import UsageError
-from .commands import crawl, history, index, lookup, scan, search, verify
+from .commands import crawl, history, index, lookup, publish, scan, search, verify
 from .main import INTERRUPTED
 
 _HELP = "What is known of super weights: the few scalars of a language model whose removal destroys it."
@@ -45,7 +45,15 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for command in (lookup.lookup, history.history, search.search, scan.scan, crawl.crawl, verify.verify):
+    for command in (
+        lookup.lookup,
+        history.history,
+        search.search,
+        scan.scan,
+        crawl.crawl,
+        verify.verify,
+        publish.publish,
+    ):
         app.command()(command)
     app.add_typer(index.build_group(), name="index")
     return app

@@ -80,6 +80,7 @@ def test_the_commands_are_those_that_exist() -> None:
         "scan",
         "crawl",
         "verify",
+        "publish",
         "index",
         "index build",
         "index check",
