@@ -46,7 +46,7 @@ class Trouble(NotPublished):
 
 @dataclass(frozen=True)
 class There:
-    """A repository at the head of `main`."""
+    """A repository at one commit."""
 
     sha: str
     digests: dict[str, str]
@@ -70,11 +70,11 @@ class Dataset:
         """Where people find it."""
         return f"{self.api.endpoint}/datasets/{self.repo}"
 
-    def look(self) -> There | None:
-        """What is there now; None if there is no such repository, or none that the token sees."""
+    def look(self, revision: str | None = None) -> There | None:
+        """What is there, now or at a revision; None if there is no such repository, or none that the token sees."""
         with self._asking():
             try:
-                sha = str(self.api.repo_info(self.repo, repo_type="dataset").sha)
+                sha = str(self.api.repo_info(self.repo, revision=revision, repo_type="dataset").sha)
             except RepositoryNotFoundError as error:
                 if error.response is not None and "X-Error-Code" not in error.response.headers:
                     raise

@@ -125,6 +125,7 @@ class _Publisher:
         if self.wish.dry_run or before is None:
             return self._dry(release.root, before, change)
         revision = self._tried(lambda: self._commit(release))
+        self._tried(lambda: self._require_whole(release, revision))
         return self._published(release.root, before, self.sent, revision)
 
     def tagged(self, there: There, root: Root) -> Published:
@@ -159,6 +160,16 @@ class _Publisher:
         said = f"chain {root.chain}\ntree {root.tree}\nreleased {root.released}"
         title = f"Change {root.seq}, {root.models} models"
         return self.dataset.commit(paths, change.removed, there.sha, title, said)
+
+    def _require_whole(self, release: Contents, revision: str) -> None:
+        """Raise NotPublished unless the commit holds the release: a repository may have rules of its own."""
+        if not self.sent.files:
+            return
+        there = self.dataset.look(revision)
+        left = there and self._change(release, there).files
+        if there is None or left:
+            what = f"did not take {min(left)}; has it a .gitignore?" if left else "went away"
+            raise NotPublished(f"{self.dataset.repo}: {what} ({revision[:8]} has no tag)")
 
     def _change(self, release: Contents, there: There | None) -> Change:
         if there is None:
