@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from huggingface_hub import HfApi
@@ -24,39 +24,16 @@ from swindex.index.site import Root
 from swindex.index.store import Index
 from swindex.schema.errors import UsageError
 
-from . import records as make
 from .hub import Hub
+from .published import Releases, releases
 
 REPO = "org/swindex"
-DAYS = ("2026-11-21T08:00:00Z", "2026-11-22T08:00:00Z")
 CREATE = Wish(create=True)
-
-
-class Releases(NamedTuple):
-    """Release directories: one, the next upon it, and one that parted from both."""
-
-    index: Path
-    first: Path
-    second: Path
-    forked: Path
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Releases:
-    folder = tmp_path_factory.mktemp("releases")
-    paths = Releases(folder / "index", folder / "first", folder / "second", folder / "forked")
-    index = Index(paths.index)
-    index.append(make.found("org/one"))
-    index.append(make.reported("org/two"))
-    release(index, paths.first, released=DAYS[0])
-    shutil.copytree(paths.index, folder / "other")
-    shutil.copytree(paths.first, paths.second)
-    index.append(make.none_found("org/three"))
-    release(index, paths.second, released=DAYS[1])
-    for name in ("org/four", "org/five"):
-        Index(folder / "other").append(make.found(name))
-    release(Index(folder / "other"), paths.forked, released=DAYS[1])
-    return paths
+    return releases(tmp_path_factory.mktemp("releases"))
 
 
 @pytest.fixture
@@ -294,6 +271,15 @@ def test_a_file_that_was_changed_is_not_published(hub: Hub, put: Any, made: Rele
 def test_a_tag_that_is_none_is_wrong_usage(put: Any, made: Releases, tag: str) -> None:
     with pytest.raises(UsageError):
         put(made.first, Wish(tag=tag))
+
+
+def test_a_repository_that_leaves_files_out_gets_no_tag(hub: Hub, put: Any, made: Releases) -> None:
+    put(made.first)
+    hub.repo(REPO, kind="datasets").write({".gitignore": "versions/*"})
+
+    with pytest.raises(NotPublished, match=r"did not take versions/000000\.3\.jsonl"):
+        put(made.second)
+    assert set(tags(hub)) == {"v2026.11.21"}
 
 
 # --- tokens ---
