@@ -162,6 +162,8 @@ def entry_at(directory: Path, number: int, at: int, line: bytes) -> Entry:
         entry = parse_line(line)
     except DamagedFeed:
         raise DamagedFeed(f"{where}: not a change; {_HEAL}") from None
+    if at >= SEGMENT:
+        raise DamagedFeed(f"{where}: a segment has {SEGMENT} changes; {_HEAL}")
     if entry.seq != number * SEGMENT + at + 1:
         raise DamagedFeed(f"{where}: change {entry.seq}, should be {number * SEGMENT + at + 1}; {_HEAL}")
     return entry

@@ -71,6 +71,20 @@ def sync_folder(folder: Path, files: Files = FILES) -> None:
         close_quietly(fd, files)
 
 
+def settle(path: Path, top: Path, files: Files = FILES) -> None:
+    """Make durable what another process left at a path below `top`, content and names; raise StoreError."""
+    try:
+        fd = files.open(path, os.O_RDONLY)
+        try:
+            files.fsync(fd)
+        finally:
+            close_quietly(fd, files)
+        for folder in path.parents[: len(path.relative_to(top).parts)]:
+            sync_folder(folder, files)
+    except OSError as error:
+        raise StoreError(f"{path}: not made durable: {os_reason(error)}") from None
+
+
 def close_quietly(fd: int, files: Files = FILES) -> None:
     """Close a descriptor whose data is on disk or given up already: an error has nothing to say."""
     with suppress(OSError):
