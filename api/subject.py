@@ -63,9 +63,9 @@ def _open(model: str, own: Record | None, records: Path, opened: Open, revision:
     try:
         return opened(revision)
     except Refusal as refusal:
-        if own is not None or refusal.outcome is not Outcome.NOT_FOUND:
+        if own is not None or not refusal.lasting or refusal.outcome is Outcome.GATED:
             raise
-        raise NotInIndex(f"{not_in_index(model, records)}; nor is it found to name its base: {refusal}") from None
+        raise NotInIndex(f"{not_in_index(model, records)}; nor can it name its base: {refusal}") from None
 
 
 def _of_base(model: str, own: Record | None, index: Index, checkpoint: Checkpoint) -> Subject:

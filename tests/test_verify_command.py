@@ -201,6 +201,8 @@ def test_a_folder_is_held_against_the_record_that_is_named(run: Run, tmp_path: P
         (["org/gone"], 3, "org/gone: not on the Hub, or private"),
         (["org/base", "--revision", "f" * 40], 3, "no such revision"),
         (["org/pickled"], 3, "weights only as pickle"),
+        (["org/unseen"], 1, "nor can it name its base: org/unseen: not on the Hub"),
+        (["org/unseen", "--checkpoint", "/nowhere"], 1, "org/unseen is not in the index"),
         (["org/base", "--checkpoint", "/nowhere"], 3, "/nowhere: no such folder"),
         (["base"], 2, "is not a model id"),
     ],
