@@ -96,6 +96,8 @@ def publish_index(
 
     publisher = _Publisher(Dataset(repo, api), wish or Wish(), pause)
     there = publisher.look()
+    if there is not None:
+        _require_index_upon(index, there, repo)
     if there and there.root and _is_current(index, there.root):
         return publisher.tagged(there, there.root)
     with tempfile.TemporaryDirectory(prefix="swindex-") as name:
@@ -103,6 +105,19 @@ def publish_index(
             (Path(name) / ROOT).write_bytes(there.root.to_bytes())
         make_release(index, Path(name))
         return publisher.publish(contents(Path(name)))
+
+
+def _require_index_upon(index: Index, there: There, repo: str) -> None:
+    """Raise Refused unless the index has all changes that are there, before a release is made of it."""
+    if there.root is None:
+        _require_empty(there, repo)
+        return
+    last = feed.newest(index.directory)
+
+    def chain_at(seq: int) -> str:
+        return next(feed.read(index.directory, since=seq - 1)).chain
+
+    _require_upon(there.root.head, last.seq if last else 0, chain_at, repo)
 
 
 def _is_current(index: Index, root: Root) -> bool:
@@ -237,17 +252,27 @@ def choose_tag(tags: dict[str, str], revision: str | None, released: str, wanted
 
 def _require_follows(release: Contents, there: There, repo: str) -> None:
     """Raise Refused unless the release goes on from what is there."""
-    root, at = release.root, there.root
+    at, root = there.root, release.root
     if at is None:
-        strange = sorted(there.digests.keys() - set(_NOTHING))
-        if strange:
-            raise Refused(f"{repo}: holds {strange[0]} and no release; publish to an empty dataset repository")
-    elif at.seq > root.seq:
-        raise Refused(f"{repo}: is ahead (change {at.seq}, here {root.seq}); publish a release that has its changes")
-    elif at.seq and release.chain_at(at.seq) != at.chain:
-        raise Refused(f"{repo}: holds other changes (they part at change {at.seq} or before); it is another index's")
-    elif at.head == root.head and at.released > root.released:
+        _require_empty(there, repo)
+        return
+    _require_upon(at.head, root.seq, release.chain_at, repo)
+    if at.head == root.head and at.released > root.released:
         raise Refused(f"{repo}: holds a newer release of the same changes ({at.released}, here {root.released})")
+
+
+def _require_empty(there: There, repo: str) -> None:
+    strange = sorted(there.digests.keys() - set(_NOTHING))
+    if strange:
+        raise Refused(f"{repo}: holds {strange[0]} and no release; publish to an empty dataset repository")
+
+
+def _require_upon(at: Head, seq: int, chain_at: Callable[[int], str | None], repo: str) -> None:
+    """Raise Refused unless changes up to `seq`, whose chains `chain_at` tells, hold those up to `at`."""
+    if at.seq > seq:
+        raise Refused(f"{repo}: is ahead (change {at.seq}, here {seq}); publish a release that has its changes")
+    if at.seq and chain_at(at.seq) != at.chain:
+        raise Refused(f"{repo}: holds other changes (they part at change {at.seq} or before); it is another index's")
 
 
 def _differs(release: Contents, path: str, there: There) -> bool:

@@ -24,6 +24,7 @@ from swindex.index.site import Root
 from swindex.index.store import Index
 from swindex.schema.errors import UsageError
 
+from . import records as make
 from .hub import Hub
 from .published import Releases, releases
 
@@ -424,6 +425,27 @@ def test_an_index_without_news_makes_no_commit(hub: Hub, made: Releases) -> None
     again = publish_index(Index(made.index), REPO, api=api)
 
     assert (commits(hub), again.change.files, again.new_tag) == (1, {}, False)
+
+
+@pytest.mark.parametrize(("theirs", "said"), [("forked", "is ahead"), ("first", "holds other changes")])
+def test_an_index_that_lacks_their_changes_is_refused(
+    hub: Hub, put: Any, made: Releases, tmp_path: Path, theirs: str, said: str
+) -> None:
+    put(getattr(made, theirs))
+    other = Index(tmp_path / "index")
+    for name in ("org/six", "org/seven", "org/eight"):
+        other.append(make.found(name))
+
+    with pytest.raises(Refused, match=said):
+        publish_index(other, REPO, api=HfApi(endpoint=hub.url, token=hub.token))
+    assert commits(hub) == 1
+
+
+def test_an_index_is_not_published_over_something_else(hub: Hub, made: Releases) -> None:
+    hub.add(REPO, {"data.csv": "a\n"}, kind="datasets")
+
+    with pytest.raises(Refused, match=r"holds data\.csv"):
+        publish_index(Index(made.index), REPO, api=HfApi(endpoint=hub.url, token=hub.token))
 
 
 # --- the command ---
