@@ -8,13 +8,14 @@ JOBS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup demo test lint types unit wheel bench bench-large schema launch clean
+.PHONY: help setup demo test lint types unit wheel bench bench-large schema launch questions clean
 
 help:
 	@echo "make demo    a loopback Hub, a crawl, an index, three look-ups"
 	@echo "make test    lint, types, the whole test suite, the wheel"
 	@echo "make bench   figures of the README, side by side in one run; make bench-large: 7 B and 70 B parameters"
 	@echo "make schema  write schema/record.schema.json; make launch  write index/records and index/changes from index/published"
+	@echo "make questions  write index/QUESTIONS.md, the tables and what people ask them"
 
 setup: $(VENV)/.ready
 
@@ -56,6 +57,9 @@ schema: setup
 
 launch: setup
 	$(BIN)/python -m swindex.index.launch
+
+questions: setup
+	$(BIN)/python -m swindex.index.questions > index/.new.md && mv index/.new.md index/QUESTIONS.md
 
 clean:
 	rm -rf $(VENV) .types build dist *.egg-info

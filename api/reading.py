@@ -42,13 +42,23 @@ def records_dir(directory: str | Path | None = None) -> Path:
 
     Raise StoreError if there is none, UsageError for a release.
     """
-    named = named_source(directory)
-    if named and is_release(named):
+    named = home(directory)
+    if is_release(named):
         raise UsageError(f"{named}: a release, which this command cannot work on; see: swindex download --help")
-    home = Path(named) if named else origin.freshest(shipped())
-    if not (home / "records").is_dir():
-        raise StoreError(f"{home}: no index here; name a directory that holds records/")
-    return home / "records"
+    if not (named / "records").is_dir():
+        raise StoreError(f"{named}: no index here; name a directory that holds records/")
+    return named / "records"
+
+
+def home(directory: str | Path | None = None) -> Path:
+    """The directory that is meant: the one named, else $SWINDEX_INDEX, else what `origin.freshest` says.
+
+    Raise UsageError for an address.
+    """
+    named = named_source(directory)
+    if named and is_address(named):
+        raise UsageError(f"{named}: a release, which this command cannot work on; see: swindex download --help")
+    return Path(named) if named else origin.freshest(shipped())
 
 
 def shipped() -> Path:

@@ -41,6 +41,8 @@ def find(weight: SuperWeight, info: TensorInfo | None) -> Found:
         raise NoScalar(f"stored as {weight.packed}, which this version does not know", gone=False)
     if not weight.packed and info.dtype not in DTYPES:
         raise NoScalar(f"stored as {info.dtype or 'packed'}: no bits of its own", gone=False)
+    if weight.packed and info.bits != packing.size * 8:
+        raise NoScalar(f"stored as {info.dtype}, which is not how {weight.packed} is stored", gone=False)
     word = packing.word(info.shape, weight.index)
     if word is None or (not weight.packed and len(info.shape) != len(weight.index)):
         raise NoScalar(f"the tensor has shape {list(info.shape)}", gone=True)
@@ -48,10 +50,19 @@ def find(weight: SuperWeight, info: TensorInfo | None) -> Found:
     return Found(info, start, min(start + word.size, info.end))
 
 
-def read(checkpoint: Checkpoint, found: Sequence[Found]) -> list[str]:
-    """The bits of scalars in hex, in their order; those that lie close together come in one range. Raise a Refusal."""
+def code(weight: SuperWeight, info: TensorInfo, bits: str) -> int:
+    """The code of a packed scalar in the bits of its word, which other scalars share."""
+    packing = PACKINGS[str(weight.packed)]
+    word = packing.word(info.shape, weight.index)
+    assert word is not None  # `find` said so
+    return packing.code(bytes.fromhex(bits)[::-1], word)
+
+
+def read(checkpoint: Checkpoint, found: Sequence[Found], gap: int | None = None) -> list[str]:
+    """The bits of scalars in hex, in their order; those within `gap` bytes come in one range. Raise a Refusal."""
     bits: dict[Found, str] = {}
-    for run in _runs(sorted(set(found), key=lambda f: (f.info.file, f.start)), checkpoint.gap):
+    within = checkpoint.gap if gap is None else gap
+    for run in _runs(sorted(set(found), key=lambda f: (f.info.file, f.start)), within):
         start, end = run[0].start, max(f.end for f in run)
         view = memoryview(bytearray(end - start))
         checkpoint.fetch(Span(run[0].info.file, start, end, ()), view)

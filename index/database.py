@@ -108,7 +108,7 @@ def connect(index: Index) -> duckdb.DuckDBPyConnection:
     behind = {entry.model_id for entry in _later(index)}
     if behind:
         raise _stale(index, f"behind the log (models: {len(behind)}; the first is {min(behind)})")
-    return opened(index)
+    return open_file(index.database)
 
 
 def in_memory(index: Index) -> duckdb.DuckDBPyConnection:
@@ -153,7 +153,7 @@ def filed(index: Index) -> tuple[int, str]:
     if not index.database.is_file():
         raise _stale(index, "missing")
     try:
-        with opened(index) as con:
+        with open_file(index.database) as con:
             about = dict(con.execute("SELECT key, value FROM about").fetchall())
     except (duckdb.Error, StoreError) as error:
         raise _stale(index, f"unreadable ({_first_line(error)})") from None
@@ -162,11 +162,14 @@ def filed(index: Index) -> tuple[int, str]:
     return int(about["seq"]), str(about.get("chain"))
 
 
-def opened(index: Index) -> duckdb.DuckDBPyConnection:
-    """Open the file as it is now: a plain `duckdb.connect` may hand out what this process opened before a rename."""
-    with _translated(index.database):
+def open_file(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open a file as it is now: a plain `duckdb.connect` may hand out what this process opened before a rename.
+
+    Raise StoreError.
+    """
+    with _translated(path):
         con = duckdb.connect()
-        con.execute(f"ATTACH {_quoted(index.database)} AS d (READ_ONLY); USE d")
+        con.execute(f"ATTACH {_quoted(path)} AS d (READ_ONLY); USE d")
         return con
 
 

@@ -11,7 +11,7 @@ import duckdb
 
 from ..schema.record import Record
 from . import fill
-from .database import attached, opened, private
+from .database import attached, open_file, private
 from .errors import DamagedRelease, StaleDatabase
 from .feed import Entry
 from .files import publish
@@ -73,7 +73,7 @@ def _history(con: duckdb.DuckDBPyConnection, model_id: str, added: Sequence[New]
 
 def _number(index: Index, what: str, where: str, given: list[list[str]]) -> int:
     try:
-        with opened(index) as con:
+        with open_file(index.database) as con:
             found = con.execute(f"SELECT coalesce({what}, 0) FROM records {where}", given).fetchone()
     except duckdb.Error as error:
         raise StaleDatabase(f"{index.database}: {str(error).partition(chr(10))[0]}") from None

@@ -82,9 +82,12 @@ def test_the_commands_are_those_that_exist() -> None:
         "crawl",
         "download",
         "verify",
+        "publish",
         "index",
         "index build",
         "index check",
+        "index release",
+        "index sql",
         "index stats",
     }
 

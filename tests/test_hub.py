@@ -20,7 +20,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, HfFileSystem
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, HfFileSystem, hf_hub_download
 from huggingface_hub.errors import (
     DisabledRepoError,
     GatedRepoError,
@@ -270,6 +270,16 @@ def test_dataset_info(hub: Hub, api: HfApi) -> None:
     found = api.dataset_info("org/d")
 
     assert (found.sha, found.downloads) == (repo.head.sha, 4)
+
+
+def test_a_renamed_repository_is_found_under_both_names(api: HfApi, hub: Hub, tmp_path: Path) -> None:
+    hub.add("old/name", {"config.json": "{}"})
+    hub.move("old/name", "new/name")
+
+    found = hf_hub_download("old/name", "config.json", endpoint=hub.url, cache_dir=tmp_path)
+
+    assert (api.model_info("old/name").id, api.model_info("new/name").id) == ("new/name", "new/name")
+    assert Path(found).read_text() == "{}"
 
 
 def test_an_id_without_an_organization_is_found(hub: Hub, api: HfApi) -> None:

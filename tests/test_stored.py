@@ -123,13 +123,30 @@ def test_verify_finds_the_same_bits(folders: dict[str, Path], records: dict[str,
     assert {(c.answer, c.reason) for c in checks} == {(Answer.SAME, None)}
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [n for n in CASES if CASES[n].packed])
+def test_verify_looks_at_one_code_of_a_word(
+    folders: dict[str, Path], records: dict[str, Record], tmp_path: Path, name: str
+) -> None:
+    found = records[name].super_weights[0]
+    packed(name).write(tmp_path / "m")
+    data = bytearray((folders[name] / "model.safetensors").read_bytes())
+    start, size, answers = found.byte_offset or 0, len(found.bits or "") // 2, []
+    for bit in range(8 * size):
+        data[start : start + size] = (int(found.bits or "", 16) ^ 1 << bit).to_bytes(size, "little")
+        (tmp_path / "m" / "model.safetensors").write_bytes(data)
+        answers.append(str(verify(records[name], LocalCheckpoint(tmp_path / "m")).checks[0].answer))
+
+    width = int("".join(c for c in str(found.packed)[-2:] if c.isdigit()))
+    assert (answers.count("drifted"), answers.count("same")) == (width, 8 * size - width)
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if not CASES[n].packed])
 def test_verify_sees_a_changed_code(
     folders: dict[str, Path], records: dict[str, Record], tmp_path: Path, name: str
 ) -> None:
     found = records[name].super_weights[0]
     data = bytearray((folders[name] / "model.safetensors").read_bytes())
-    data[found.byte_offset or 0] ^= 1
+    data[found.byte_offset or 0] ^= 2
     packed(name).write(tmp_path / "m")
     (tmp_path / "m" / "model.safetensors").write_bytes(data)
 

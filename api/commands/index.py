@@ -1,4 +1,4 @@
-"""`swindex index`: make the DuckDB file, check everything, count, release. The work is the index's."""
+"""`swindex index`: make the DuckDB file, check everything, count, ask, release. The work is the index's."""
 
 import sys
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from ...index.store import Index
 from ..main import print_json, write
 from ..page import Cell, Column, Page, clean, wants_colour, width_of
 from ..reading import records_dir
+from . import sql
 from .options import Json, ReadIndex, WriteIndex, writable
 from .progress import progress
 
@@ -28,8 +29,8 @@ _STYLES = {"error": "red", "warning": "yellow"}
 
 def build_group() -> typer.Typer:
     """The group of commands."""
-    group = typer.Typer(help="Make, check, count and release an index.")
-    for command in (build, check, stats, release):
+    group = typer.Typer(help="Make, check, count, ask and release an index.")
+    for command in (build, check, stats, sql.sql, release):
         group.command()(command)
     return group
 

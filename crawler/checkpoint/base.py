@@ -86,6 +86,7 @@ class Checkpoint(ABC):
 
     model_id: str
     revision: str | None
+    listed_as: str | None = None  # the name that the model has now, where that is another
     exact = True
     """Whether positions in a weight file are those in the file of that name, as it is there."""
 
@@ -111,6 +112,8 @@ class Checkpoint(ABC):
     """Bytes that are rather read than left out between two ranges."""
     connections = 1
     """Ranges that are worth fetching at the same time."""
+    first_read = 1 << 30
+    """Bytes of a weight file read first, where that is less than FIRST_READ."""
 
     @abstractmethod
     def read_into(self, path: str, start: int, view: memoryview, stop: Event | None = None) -> None:
@@ -210,7 +213,8 @@ class Checkpoint(ABC):
 
     def file_of(self, name: str) -> str | None:
         """The file that is to hold a tensor; None if the index names none."""
-        return self._weight_map.get(name) if self._weight_map else next(iter(self.weight_files), None)
+        files = self.weight_files  # or the refusal that says why there are none
+        return self._weight_map.get(name) if self._weight_map else next(iter(files), None)
 
     def tensors_in(self, file: str) -> dict[str, TensorInfo]:
         """The tensors of one file, whose header is read once."""
@@ -224,7 +228,7 @@ class Checkpoint(ABC):
 
     def _header(self, file: str) -> dict[str, TensorInfo]:
         size = self._size(file)
-        first = bytes(self.read_range(file, 0, min(size, FIRST_READ))) if size else b""
+        first = bytes(self.read_range(file, 0, min(size, FIRST_READ, self.first_read))) if size else b""
         length = header_length(first, file, size)
         text = first[8 : 8 + length]
         if len(text) < length:

@@ -95,6 +95,7 @@ class HubCheckpoint(Checkpoint):
         self._etags: dict[str, str] = {}
         self._info = self._pin(revision)
         self.revision = self._info.sha
+        self.listed_as = str(self._info.id) if str(self._info.id).lower() != model_id.lower() else None
 
     @property
     def place(self) -> str:

@@ -30,7 +30,7 @@ except ImportError as error:  # pragma: no cover
 CONNECT, READ, WRITE, POOL = 30.0, 60.0, 60.0, 600.0
 """Seconds: to connect, without a byte read or written, for a free connection."""
 HEAD = 120.0
-"""Seconds for the head of an answer."""
+"""Seconds for the head of an answer, besides what sending takes at MIN_RATE."""
 MIN_RATE = 4096
 """Bytes per second that a body must bring once it has taken READ seconds, or it is given up."""
 MAX_ANSWER = 64_000_000
@@ -167,7 +167,7 @@ class Polite(httpx.BaseTransport):
         self._count(requests=1)
         if on_behalf.sent:
             on_behalf.sent()
-        with deadline(HEAD):
+        with deadline(HEAD + _length(request) / MIN_RATE):
             response = self._open().handle_request(request)
         _shorten(response.headers)
         self.pacer.after(bucket, response.headers)
@@ -240,6 +240,12 @@ def _passing(response: httpx.Response) -> bool:
     except (ValueError, RecursionError):
         return True
     return False
+
+
+def _length(request: httpx.Request) -> int:
+    """Bytes that are sent with a request, as far as it says."""
+    given = request.headers.get("Content-Length", "")
+    return int(given) if given.isdecimal() else 0
 
 
 def _guard(request: httpx.Request) -> None:

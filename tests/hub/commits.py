@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable
+from fnmatch import fnmatch
 from typing import Any
 from urllib.parse import unquote
 
@@ -58,9 +59,16 @@ async def preupload(request: Request) -> Response:
         path, old = file["path"], tree.get(file["path"])
         lfs = lfs_wanted and is_lfs(path, Blob(b""))
         oid = None if old is None else (old.sha256 if lfs else old.git_oid)
-        return {"path": path, "uploadMode": "lfs" if lfs else "regular", "shouldIgnore": False, "oid": oid}
+        mode = "lfs" if lfs else "regular"
+        return {"path": path, "uploadMode": mode, "shouldIgnore": ignored(tree, path), "oid": oid}
 
     return JSONResponse({"files": [one(file) for file in asked["files"]]})
+
+
+def ignored(tree: Tree, path: str) -> bool:
+    """Say whether the repository's .gitignore leaves a file out (plain patterns only); the client then sends it not."""
+    lines = tree[".gitignore"].read().decode().split() if ".gitignore" in tree else []
+    return any(fnmatch(path, line) or fnmatch(path.rpartition("/")[2], line) for line in lines)
 
 
 async def lfs_batch(request: Request) -> Response:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 REFUSALS: dict[str, tuple[int, str | None, str]] = {
+    "moved": (307, None, "Temporary Redirect"),
     "entry": (404, "EntryNotFound", "Entry not found"),
     "revision": (404, "RevisionNotFound", "Invalid rev id"),
     "repo": (404, "RepoNotFound", "Repository not found"),

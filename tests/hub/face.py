@@ -105,6 +105,10 @@ class Hub:
             raise KeyError(repo_id)
         return found
 
+    def move(self, repo_id: str, new_id: str, *, kind: str = "models") -> None:
+        """Rename a repository; its old name redirects (307). Raise KeyError if there is none."""
+        self.state.repos.move(kind, repo_id, new_id)
+
     def add_user(self, token: str, name: str, *, approved: bool = True) -> None:
         """Let a token in; `approved` users may read gated and private repositories, and write."""
         self.state.users[token] = User(name, approved)

@@ -202,11 +202,13 @@ def corrupt(app: ASGIApp, at: int = 0) -> ASGIApp:
     return wrapped
 
 
-def move_main(app: ASGIApp, repo: str, kind: str = "models", files: dict[str, str | None] | None = None) -> ASGIApp:
+def move_main(
+    app: ASGIApp, repo: str, of: str = "models", files: dict[str, str | bytes | None] | None = None
+) -> ASGIApp:
     """Commit to the repository's `main` just before the request is answered (by default to MOVED.md)."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        found: Any = scope["state"]["hub"].repos.find(kind, repo)
+        found: Any = scope["state"]["hub"].repos.find(of, repo)
         found.write(files or {"MOVED.md": f"{len(found.commits)}\n"}, title="main moved")
         await app(scope, receive, send)
 

@@ -157,6 +157,8 @@ class Repos:
     def __init__(self) -> None:
         self.clock = Clock()
         self._all: dict[tuple[str, str], Repository] = {}
+        self.moved: dict[tuple[str, str], str] = {}
+        """Former names, to the names that they lead to."""
 
     def __len__(self) -> int:
         return len(self._all)
@@ -175,6 +177,13 @@ class Repos:
         repo = Repository(kind, repo_id, [first], self.clock, dict(meta), {"main": first})
         self._all[kind, repo_id] = repo
         return repo
+
+    def move(self, kind: str, repo_id: str, new_id: str) -> None:
+        """Rename a repository; the old name leads to the new one from now on. Raise KeyError if there is none."""
+        repo = self._all.pop((kind, repo_id))
+        repo.id = new_id
+        self._all[kind, new_id] = repo
+        self.moved[kind, repo_id] = new_id
 
     def delete(self, kind: str, repo_id: str) -> None:
         """Remove a repository; raise HubError if there is none."""

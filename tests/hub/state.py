@@ -89,10 +89,19 @@ def writer(request: Request) -> User:
     return user
 
 
+def _elsewhere(request: Request, repo_id: str) -> str:
+    """Return the request's path and query with another repository in it, as the Hub redirects (relative)."""
+    path = str(request.scope["path"]).replace(f"/{request.path_params['repo']}", f"/{repo_id}", 1)
+    return f"{path}?{request.url.query}" if request.url.query else path
+
+
 def repository(request: Request) -> Repository:
-    """Return the repository in the request's path; raise HubError if it is missing, private or disabled."""
+    """Return the repository in the request's path; raise HubError if it is missing, moved, private or disabled."""
     state, user = state_of(request), user_of(request)
     kind, repo_id = request.path_params.get("kind", "models"), unquote(request.path_params["repo"])
+    moved = state.repos.moved.get((kind, repo_id))
+    if moved is not None and state.repos.find(kind, repo_id) is None:
+        raise HubError("moved", headers={"Location": _elsewhere(request, moved)})
     repo = state.repos.find(kind, repo_id) or (state.synthetic.find(repo_id) if kind == "models" else None)
     if repo is None or (get(repo, repo.head, "private") and not (user and user.approved)):
         raise HubError("repo" if user else "repo-anonymous")
