@@ -634,6 +634,7 @@ def test_a_scan_is_added_to_claims() -> None:
         "observations": previous.observations,
         "remarks": previous.remarks,
         "survivals": (),
+        "decisions": (),
     }
 
 
@@ -690,6 +691,7 @@ def test_a_new_scan_at_the_revision_keeps_what_the_older_found() -> None:
         "observations": (),
         "remarks": (),
         "survivals": (),
+        "decisions": (),
     }
 
 
@@ -727,6 +729,7 @@ def test_a_scan_at_another_revision_leaves_the_old_finds_in_the_history() -> Non
         "observations": (),
         "remarks": (remark.model_copy(update={"about": ()}),),
         "survivals": (),
+        "decisions": (),
     }
 
 
@@ -772,6 +775,7 @@ def test_a_scan_that_could_not_be_made_changes_nothing_else(outcome: Outcome) ->
         "observations": (),
         "remarks": (),
         "survivals": (),
+        "decisions": (),
         "withdrawn": None,
     }
 
