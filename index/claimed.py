@@ -72,16 +72,16 @@ def sets_of(observations: Sequence[Observation], groups: Sequence[Group]) -> lis
     seen = {frozenset(g.members) for g in groups}
     made: list[Group] = []
     for each in observations:
-        if _is_set(each) and frozenset(each.weights) not in seen:
-            seen.add(frozenset(each.weights))
+        members = tuple(dict.fromkeys(each.weights))
+        if _is_zeroing(each) and len(members) > 1 and frozenset(members) not in seen:
+            seen.add(frozenset(members))
             name = _free(each.source.origin, [*groups, *made])
-            made.append(Group(id=name, kind=kind_of(each.targets), members=each.weights, reported=True))
+            made.append(Group(id=name, kind=kind_of(each.targets), members=members, reported=True))
     return made
 
 
-def _is_set(observation: Observation) -> bool:
-    zeroed = observation.intervention is Intervention.ZERO and observation.changed is Granularity.SCALAR
-    return zeroed and len(observation.weights) > 1
+def _is_zeroing(observation: Observation) -> bool:
+    return observation.intervention is Intervention.ZERO and observation.changed is Granularity.SCALAR
 
 
 def _free(origin: str, groups: Sequence[Group]) -> str:
