@@ -1,4 +1,4 @@
-"""`swindex index`: make the DuckDB file, check everything, count. The work is the index's."""
+"""`swindex index`: make the DuckDB file, check everything, count, review. The work is the index's."""
 
 import sys
 from dataclasses import asdict
@@ -11,14 +11,15 @@ from ..main import print_json, write
 from ..page import Cell, Column, Page, clean, wants_colour, width_of
 from ..reading import records_dir
 from .options import Json, ReadIndex, WriteIndex, writable
+from .review import review
 
 _STYLES = {"error": "red", "warning": "yellow"}
 
 
 def build_group() -> typer.Typer:
     """The group of commands."""
-    group = typer.Typer(help="Make, check and count an index.")
-    for command in (build, check, stats):
+    group = typer.Typer(help="Make, check, count and review an index.")
+    for command in (build, check, stats, review):
         group.command()(command)
     return group
 
