@@ -13,6 +13,7 @@ from ..schema.canonical import canonical_bytes, digest_of, strict_loads
 from ..schema.errors import RecordError
 from ..schema.record import Record
 from . import database, log
+from .check_across import across
 from .errors import StoreError, os_reason
 from .findings import ERROR, Finding, worth_a_look
 from .references import unresolved
@@ -27,8 +28,14 @@ def check(index: Index) -> list[Finding]:
     for path in logs:
         findings += _check_log(path)
     damaged = any(f.severity == ERROR for f in findings)
-    findings += () if damaged else unresolved(index)
+    findings += () if damaged else _together(index)
     return [*findings, *_check_database(index, damaged)]
+
+
+def _together(index: Index) -> Iterator[Finding]:
+    """What records say of each other, and what all of them show; none of their lines is damaged."""
+    yield from unresolved(index)
+    yield from across(h for model_id in index.models() if (h := [record for record, _ in index.versions(model_id)]))
 
 
 # --- files ---

@@ -1139,6 +1139,8 @@ def test_the_numbers_of_an_index(index: Index) -> None:
         "origins": 2,
         "models_with_conflicts": 1,
         "conflicts": {"layer": 0, "location": 1, "effect": 0, "value": 0, "set": 0},
+        "conflicts_open": 1,
+        "decisions": {"settle": 0, "withdraw": 0, "split": 0},
         "newest": LATER,
         "crawl": None,
     }
