@@ -72,7 +72,8 @@ def _copied(record: Record) -> Iterator[str]:
             told[tuple(sorted(each.weights)), each.ppl_after].add(each.source.origin)
     for (weights, figure), who in told.items():
         if len(who) > 1:
-            yield f"{', '.join(sorted(who))} give the same perplexity {figure!r} for {', '.join(weights) or 'the model'}"
+            about = ", ".join(weights) or "the model"
+            yield f"{', '.join(sorted(who))} give the same perplexity {figure!r} for {about}"
 
 
 RULES: Mapping[str, Callable[[Record], Iterable[str]]] = {

@@ -31,7 +31,7 @@ DECIDED: tuple[Table, ...] = (
         """
         decision         | int    | number                             | position in the record, from 1, oldest first
         kind             | text   |                                    | settle, withdraw, split
-        by               | text   |                                    | who decided
+        decided_by       | text   | item.by                            | who decided
         time             | time   |                                    | when
         reason           | text   |                                    | why
         conflict_kind    | text   | item.conflict.kind                 | of the conflict that it settles; null: none

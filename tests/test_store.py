@@ -956,7 +956,7 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def a_check_finds_at_most_torn_lines(self) -> None:
         if self.expected:
-            assert {f.code for f in check(self.index)} <= {"torn-line", "database-missing"}
+            assert {f.code for f in check(self.index)} <= {"torn-line", "database-missing", "gone-since"}
 
 
 def test_histories_are_what_a_list_gives(tmp_path: Path) -> None:
