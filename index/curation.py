@@ -67,11 +67,13 @@ def preview(previous: Record, order: Order, history: Sequence[Record] = ()) -> R
 
 def decision_of(previous: Record, order: Order) -> Decision:
     """The decision that an order is in this version; raise UsageError."""
-    given = {"kind": order.kind, "reason": order.reason, "by": order.by, "time": order.time}
     back = tuple(_gone(previous, each) for each in order.restore)
     try:
         return Decision(
-            **given,
+            kind=order.kind,
+            reason=order.reason,
+            by=order.by,
+            time=order.time,
             claims=tuple(find_claim(previous, each) for each in order.claims),
             instead=(*order.instead, *back),
             conflict=None if order.conflict is None else find_conflict(previous, order.conflict),
