@@ -19,7 +19,7 @@ _PLACE = ("layer", "expert", "row", "col")
 _DONE = {"settle": "Settled", "withdraw": "Withdrawn", "split": "Split"}
 
 
-def said(observation: Json) -> Json:
+def claim_of(observation: Json) -> Json:
     """An observation in a document of `view`."""
     return {
         "origin": observation["source"]["origin"],
@@ -36,7 +36,7 @@ def decisions(record: Json) -> list[Json]:
 
 def _decision(decision: Json) -> Json:
     about = decision.get("conflict")
-    parts = {name: [said(o) for o in decision.get(name, [])] for name in ("claims", "instead")}
+    parts = {name: [claim_of(o) for o in decision.get(name, [])] for name in ("claims", "instead")}
     told = pick(decision, ("kind", "by", "time", "reason"))
     return {**told, "conflict": about and pick(about, ("kind", "weights")), **parts}
 
@@ -65,7 +65,7 @@ def sentences(decision: Json) -> str:
     of = f" the {about['kind']} conflict of {', '.join(about['weights'])}" if about else ""
     out = "; ".join(brief(c) for c in decision["claims"])
     new = "; ".join(brief(c) for c in decision["instead"])
-    parts = [f"{_DONE.get(decision['kind'], decision['kind'])}{of} by {decision['by']}, {decision['time'][:10]}"]
-    parts += [f"taken out: {out}"] if out else []
-    parts += [f"put in place: {new}"] if new else []
-    return ". ".join([f"{'. '.join(parts)}", f"Why: {decision['reason']}"])
+    said = [f"{_DONE.get(decision['kind'], decision['kind'])}{of} by {decision['by']}, {decision['time'][:10]}"]
+    said += [f"Taken out: {out}"] if out else []
+    said += [f"Put in place: {new}"] if new else []
+    return ". ".join([*said, f"Why: {decision['reason'].rstrip('.')}."])

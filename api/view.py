@@ -54,7 +54,7 @@ Figures are copied and sorted here, never judged: verdicts and locations are the
 from typing import Any
 
 from .compared import scan_of, survivals
-from .decided import decisions, said, settled_by
+from .decided import claim_of, decisions, settled_by
 from .figures import figures_of, ids_of, is_figure, pick, quotient
 from .measured import outliers, texts, tried
 
@@ -109,7 +109,7 @@ def view(record: Json, index: Json | None = None, torn: bool = False) -> Json:
         "super_weights": [_weight(w, s, record) for w, s in _with_status(record, "super_weights", "weights", "weight")],
         "groups": [_group(g, s, record) for g, s in _with_status(record, "groups", "groups", "group")],
         "conflicts": [_conflict(c, decided) for c in record["status"]["conflicts"]],
-        "observations": [said(o) for o in observations if not _is_told(o, sets)],
+        "observations": [claim_of(o) for o in observations if not _is_told(o, sets)],
         "sources": _sources(observations),
         "scan": scan_of(scans[-1]) if scans else None,
         "survivals": survivals(record),

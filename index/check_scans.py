@@ -6,10 +6,10 @@ That a verdict is what the rule makes of an effect and its control is part of be
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from .. import __version__
 from ..schema.record import Record
 from ..schema.scan import Scan
 from ..schema.types import SCANNED, Outcome
+from .detector import DETECTOR
 
 _DETECTOR = re.compile(r"swindex (\d{1,4})\.(\d{1,4})\.(\d{1,4})")
 
@@ -24,8 +24,9 @@ def _control(record: Record) -> Iterator[str]:
 
 def _old_detector(record: Record) -> Iterator[str]:
     newest = _made(record)
-    if newest and (made_by := _version(newest.settings.detector)) and made_by < _own():
-        yield f"scan {newest.id} was made by {newest.settings.detector}, this is {__version__}: scan it again"
+    current = _version(DETECTOR)
+    if newest and current and (made_by := _version(newest.settings.detector)) and made_by < current:
+        yield f"scan {newest.id} was made by {newest.settings.detector}, this is {DETECTOR}: scan it again"
 
 
 def _made(record: Record) -> Scan | None:
@@ -36,10 +37,6 @@ def _made(record: Record) -> Scan | None:
 def _version(detector: str) -> tuple[int, ...] | None:
     found = _DETECTOR.fullmatch(detector)
     return tuple(map(int, found.groups())) if found else None
-
-
-def _own() -> tuple[int, ...]:
-    return _version(f"swindex {__version__}") or ()
 
 
 def _gone_since(record: Record) -> Iterator[str]:

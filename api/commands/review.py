@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from ...index.errors import NotInIndex
 from ...index.store import Index
 from ...schema.errors import UsageError
+from ...schema.record import Record
 from ..main import print_json, write
 from ..names import parse_model_id
 from ..page import Page, wants_colour, width_of
@@ -21,7 +23,7 @@ _Ids = list[str] | None
 
 def review(
     model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="A model; without it all that need a look are listed.")
+        str | None, typer.Argument(metavar="MODEL", help="A model; without it all that need a look are listed.")
     ] = None,
     index: Annotated[
         str | None, typer.Option("--index", metavar="DIR", help="The index; to decide, one that can be written to.")
@@ -79,13 +81,21 @@ def _show(index: Index, model: str | None, conflicts: bool, every: bool, json: b
 def _list(index: Index, conflicts: bool, every: bool, json: bool) -> int:
     from ...index.review import overview
 
-    models = [overview(index.read(model_id)) for model_id in index.models()]
+    models = [overview(record) for model_id in index.models() if (record := _newest(index, model_id))]
     wanted = [m for m in models if m["conflicts"]] if conflicts else [m for m in models if every or _needs(m)]
     if json:
         print_json({"models": wanted})
     else:
         _print(lambda page: overview_page(page, wanted, 0 if every else len(models) - len(wanted)))
     return 0
+
+
+def _newest(index: Index, model_id: str) -> Record | None:
+    """The newest version; None for a log without one, which `index check` reports."""
+    try:
+        return index.read(model_id)
+    except NotInIndex:
+        return None
 
 
 def _needs(model: dict[str, Any]) -> bool:
