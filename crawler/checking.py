@@ -4,7 +4,7 @@ Asks for each model what main is, and for each commit that its record or a claim
 says is a finding; that it could not be asked is one too, so silence never passes for health.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -19,6 +19,8 @@ from .checkpoint.base import Checkpoint
 from .checkpoint.hub import HubCheckpoint
 from .refusal import Refusal
 
+Steps = Callable[[str, int, int], None]
+"""Told what is done, how much of it, and of how much."""
 AT_ONCE = 4
 """Models that are asked about at a time."""
 _WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt", ".pth")
@@ -27,11 +29,15 @@ _SAYS = {Outcome.NOT_FOUND: "not-on-hub", Outcome.GATED: "closed"}
 _FULL_SHA = 40
 
 
-def upstream(index: Index, api: HfApi | None = None) -> list[Finding]:
+def upstream(index: Index, api: HfApi | None = None, progress: Steps | None = None) -> list[Finding]:
     """Ask the Hub about every model of an index, in its order; raise StoreError, or a Refusal if it answers nothing."""
     records = [record for model_id in index.models() if (record := _counted(index, model_id))]
+    found = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = list(pool.map(partial(_asked, api=api or HfApi()), records))
+        for each in pool.map(partial(_asked, api=api or HfApi()), records):
+            found.append(each)
+            if progress is not None:
+                progress("asking the Hub", len(found), len(records))
     silent = [refusal for refusal, _ in found if refusal is not None]
     if silent and len(silent) == len(found):
         raise silent[0]

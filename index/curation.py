@@ -232,8 +232,13 @@ def _withdrawn(previous: Record, parts: dict[str, Any], decision: Decision) -> W
         return before
     if not parts["observations"]:
         return before or Withdrawn(time=decision.time, reason=decision.reason)
-    emptied = before and any((d.time, d.reason) == (before.time, before.reason) for d in previous.decisions)
-    return None if emptied else before
+    return None if _is_emptied(previous) else before
+
+
+def _is_emptied(record: Record) -> bool:
+    """Whether it is withdrawn because a decision took out the last claim."""
+    said = record.provenance.withdrawn
+    return said is not None and any((d.time, d.reason) == (said.time, said.reason) for d in record.decisions)
 
 
 # --- claims that come again ---
@@ -275,4 +280,5 @@ def _joined(
         "super_weights": _mended(every_weight, every_group, observations, named(new)),
         "groups": every_group,
         "observations": observations,
+        "withdrawn": None if _is_emptied(previous) else previous.provenance.withdrawn,
     }

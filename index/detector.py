@@ -1,3 +1,3 @@
-"""The name and version of the detector whose scans are current: the crawler writes it, a check compares scans with it."""
+"""Name and version of the detector whose scans are current: the crawler writes it, a check compares scans with it."""
 
 DETECTOR = "swindex 0.1.0"

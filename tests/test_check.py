@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, constants
 
 from swindex.api.main import main
 from swindex.crawler.checking import upstream
@@ -297,6 +297,30 @@ def test_a_model_as_recorded_gives_nothing(tmp_path: Path, hub: Hub) -> None:
     pinned(tmp_path, hub)
 
     assert asked(tmp_path, hub) == []
+
+
+def test_progress_counts_the_models(tmp_path: Path, hub: Hub) -> None:
+    told: list[tuple[str, int, int]] = []
+    upstream(pinned(tmp_path, hub), HfApi(endpoint=hub.url, token=False), lambda *step: told.append(step))
+
+    assert told == [("asking the Hub", 1, 1)]
+
+
+def test_the_command_asks_the_hub_only_when_told_to(
+    tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Index(tmp_path).append(make.found())
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    offline = main(["index", "check", "--json", "--index", str(tmp_path)])
+    asked_before = len(hub.log)
+    full = main(["index", "check", "--full", "--json", "--index", str(tmp_path)])
+
+    documents = [json.loads(d) for d in capsys.readouterr().out.replace("}\n{", "}\0{").split("\0")]
+    assert (offline, full, asked_before, len(hub.log) > 0) == (0, 0, 0, True)
+    assert [[f["code"] for f in d["findings"]] for d in documents] == [
+        ["database-missing"],
+        ["database-missing", "not-on-hub"],
+    ]
 
 
 def test_new_weights_on_main_make_a_record_stale(tmp_path: Path, hub: Hub) -> None:

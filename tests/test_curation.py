@@ -336,6 +336,17 @@ def test_an_import_adds_what_is_new_beside_what_was_decided() -> None:
     assert [w.group for w in after.super_weights] == ["arctos-set-1", "arctos-set-1"]
 
 
+def test_a_new_claim_about_a_record_that_was_emptied_makes_it_count_again() -> None:
+    wider = claimed(ONE, TWO)
+    offered = {name: getattr(wider, name) for name in ("model", "super_weights", "groups", "observations")}
+    before = decided(claimed(ONE), order("withdraw", ONE))
+
+    parts = with_claims(before, offered)
+
+    assert parts is not None
+    assert (parts["observations"], parts["withdrawn"]) == ((TWO,), None)
+
+
 def test_writing_the_launch_records_again_leaves_a_decision_alone(tmp_path: Path) -> None:
     index = Index(tmp_path)
     launch.write(index.records)

@@ -11,6 +11,7 @@ from ..main import print_json, write
 from ..page import Cell, Column, Page, clean, wants_colour, width_of
 from ..reading import records_dir
 from .options import Json, ReadIndex, WriteIndex, writable
+from .progress import progress
 from .review import review
 
 _STYLES = {"error": "red", "warning": "yellow"}
@@ -53,7 +54,8 @@ def check(
     if full:
         from ...crawler.checking import upstream
 
-        found += upstream(opened)
+        with progress() as steps:
+            found += upstream(opened, progress=steps)
     errors = sum(f.severity == "error" for f in found)
     counts = {"models": len(list(opened.models())), "errors": errors, "warnings": len(found) - errors}
     if json:
