@@ -95,10 +95,11 @@ class Reasons:
         if status.grouped_in is None:
             return "in no set of more than one"
         members = next(g.members for g in self._record.groups if g.id == status.grouped_in)
+        verdict = next(g.verdict for g in self._record.status.groups if g.group == status.grouped_in)
         gain = self._verdicts.gain(members, status.weight)
         adds = "what it adds to the rest is not known" if gain is None else f"it adds {_nat(gain)} to the rest"
         least = f"inert up to {math.log(INCOMPLETE_RATIO):.3f} unless it does something alone"
-        return f"the strongest of its sets is {status.grouped_in}, where {adds} ({least})"
+        return f"the strongest of its sets is {status.grouped_in} ({verdict}), where {adds} ({least})"
 
     def _verdict(self, members: Sequence[str], basis: Basis | None) -> str:
         if basis is Basis.MEASURED:

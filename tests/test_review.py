@@ -191,6 +191,19 @@ def test_the_reason_for_a_reported_verdict_names_the_sources() -> None:
     )
 
 
+def test_the_reason_for_a_verdict_together_names_the_set_and_what_the_weight_adds_to_it() -> None:
+    parts = (
+        make.reported_parts()
+    )  # both together: perplexity 10 -> 1000; the second alone does nothing, ln(100) is 4.605
+    alone = make.observation((2, 4, 3), origin="sun-2025", ppl=(10.0, 10.0))
+    record = make.make({**parts, "observations": (*parts["observations"], alone)})
+
+    assert Reasons(record).grouped(record.status.weights[0]) == (
+        "the strongest of its sets is reported-1 (confirmed), where it adds +4.605 nat to the rest (inert up to 0.049 "
+        "unless it does something alone)"
+    )
+
+
 # --- deciding ---
 
 
