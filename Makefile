@@ -14,7 +14,7 @@ help:
 	@echo "make demo    a loopback Hub, a crawl, an index, three look-ups"
 	@echo "make test    lint, types, the whole test suite, the wheel"
 	@echo "make bench   figures of the README, side by side in one run; make bench-large: 7 B and 70 B parameters"
-	@echo "make schema  write schema/record.schema.json; make launch  write index/records from index/published"
+	@echo "make schema  write schema/record.schema.json; make launch  write index/records and index/changes from index/published"
 
 setup: $(VENV)/.ready
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import index
-from ..index import heartbeat, log
+from ..index import feed, heartbeat, log
 from ..index.errors import DamagedLog, NotInIndex, StoreError
 from ..schema.canonical import strict_loads
 from ..schema.errors import JsonError, UsageError
@@ -101,11 +101,18 @@ def model_ids(records: Path) -> list[str]:
 def index_facts(records: Path) -> Json:
     """`time` of the newest version in the index (None for an empty one) and its last `crawl` (None if there was none).
 
-    The heartbeat says both; an index without one is read, every log of it, and parsed nowhere.
+    The heartbeat says both; without one the last change says the time.
     """
     beat = heartbeat.read(records.parent)
-    newest = beat["newest"] or max((t for path in log.log_paths(records) if (t := _newest_time(path))), default=None)
-    return {"time": newest, "crawl": beat["crawl"]}
+    return {"time": beat["newest"] or _newest(records), "crawl": beat["crawl"]}
+
+
+def _newest(records: Path) -> str | None:
+    """When the last change was; of an index that has no feed yet every log is read, and parsed nowhere."""
+    change = feed.newest(records.parent)
+    if change is not None:
+        return change.time
+    return max((t for path in log.log_paths(records) if (t := _newest_time(path))), default=None)
 
 
 def _newest_time(path: Path) -> str | None:

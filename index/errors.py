@@ -20,6 +20,10 @@ class DamagedLog(StoreError):
     """A line of a log that is not its torn end cannot be what was written."""
 
 
+class DamagedFeed(StoreError):
+    """A line of the change feed, or of one offered as such, that cannot be what was written."""
+
+
 class StaleRecord(StoreError):
     """A version that does not follow the newest one of its model."""
 

@@ -59,6 +59,14 @@ CODES: dict[str, tuple[str, str]] = {
     "reopened": (WARNING, "a conflict was settled, and new claims have come since"),
     "two-ids": (WARNING, "a model is in the index under two ids"),
     "mass-change": (WARNING, "many models lost or changed their result on one day"),
+    "feed-missing": (WARNING, "there is no change feed: the next write makes one"),
+    "feed-torn": (WARNING, "the last change is torn or has no version: readers drop it, the next write cuts it off"),
+    "feed-damaged": (ERROR, "a line of the change feed is no change, or a segment is missing or short"),
+    "feed-chain": (ERROR, "number or chain of a change do not follow from the one before"),
+    "feed-unknown": (ERROR, "a change tells of a version that the log has not, or has otherwise"),
+    "feed-order": (ERROR, "changes tell of a model's versions twice or not in their order"),
+    "feed-lacks": (ERROR, "no change tells of a version"),
+    "feed-unchecked": (WARNING, "the change feed was not compared, as the log has errors"),
     "database-missing": (WARNING, "there is no DuckDB file"),
     "database-stale": (WARNING, "the DuckDB file cannot be used or is behind the log"),
     "database-differs": (ERROR, "the DuckDB file says something else than the log"),
@@ -147,3 +155,5 @@ _RULES: dict[str, Callable[[Record], Iterable[str]]] = {
     **check_scans.RULES,
     **check_claims.RULES,
 }
+OF_VALID = frozenset(_RULES)
+"""Codes of records that are valid: whatever they say, the log can be read and compared."""

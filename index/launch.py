@@ -2,8 +2,8 @@
 
 `python -m swindex.index.launch [--out DIR]` writes the same bytes every time. Coordinates, figures and conflicts are
 the sources'; nothing here was measured by us, and status is derived. A file that already begins with what would be
-written is left alone, further versions and all; one that begins otherwise is never overwritten.
-Knows nothing of the store's logs beyond that a file is one version per line.
+written is left alone, further versions and all; one that begins otherwise is never overwritten. What is written goes
+through the store, so the change feed has it too.
 """
 
 import argparse
@@ -20,15 +20,16 @@ from ..schema.record import Record
 from ..schema.weight import Coordinates, Group, SuperWeight
 from . import launch_remarks as remarks
 from . import launch_tables as tables
+from . import log
 from .claimed import kind_of, told_value
 from .errors import StoreError, os_reason
-from .files import create
 from .launch_entries import Json, Told, told_by
 from .launch_others import candidate_place, told_by_experts, told_by_negative
 from .launch_tables import Place
+from .store import Index
 
 PUBLISHED = Path(__file__).parent / "published"
-RECORDS = Path(__file__).parent / "records"
+HOME = Path(__file__).parent
 TIME = "2026-11-21T00:00:00Z"
 """When the data was gathered."""
 SUBMITTER = "swindex launch import"
@@ -191,23 +192,19 @@ def _remarks(model_id: str, only_tested: bool) -> Iterator[Remark]:
 # --- files ---
 
 
-def lines(published: Published) -> Iterator[tuple[str, bytes]]:
-    """The path below the records' folder and the only line of every record, by model id."""
-    for model_id in published.model_ids():
-        record = record_of(model_id, published)
-        yield f"{model_id}.jsonl", canonical_bytes(record.model_dump(mode="json")) + b"\n"
-
-
-def write(out: Path = RECORDS, published: Published | None = None) -> int:
-    """Write the files that are not there yet; how many. Raise StoreError if one there begins otherwise."""
-    planned = [(out / path, line) for path, line in lines(published or Published())]
-    new = [(path, line) for path, line in planned if not _is_there(path, line)]
-    for path, line in new:
-        create(path, line)
+def write(out: Path = HOME, published: Published | None = None) -> int:
+    """Write the first versions that are not there yet; how many. Raise StoreError if one there is another, Locked."""
+    index, told = Index(out), published or Published()
+    records = [record_of(model_id, told) for model_id in told.model_ids()]
+    new = [record for record in records if not _is_there(index, record)]
+    with index.writing():
+        for record in new:
+            index.append(record)
     return len(new)
 
 
-def _is_there(path: Path, line: bytes) -> bool:
+def _is_there(index: Index, record: Record) -> bool:
+    path = log.path_of(index.records, record.model.id)
     try:
         with path.open("rb") as file:
             found = file.readline()
@@ -215,7 +212,7 @@ def _is_there(path: Path, line: bytes) -> bool:
         return False
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {os_reason(error)}") from None
-    if found != line:
+    if found != canonical_bytes(record.model_dump(mode="json")) + b"\n":
         raise StoreError(f"{path}: line 1 is not the launch record; move the file away, or choose another --out")
     return True
 
@@ -223,14 +220,14 @@ def _is_there(path: Path, line: bytes) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m swindex.index.launch", description="Write the launch index.")
-    parser.add_argument("--out", type=Path, default=RECORDS, metavar="DIR", help="folder of the records")
+    parser.add_argument("--out", type=Path, default=HOME, metavar="DIR", help="directory of the index")
     out = parser.parse_args(arguments).out
     try:
         written = write(out)
     except SwindexError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
-    print(f"{written} new records in {out}", file=sys.stderr)
+    print(f"{written} new records in {out / 'records'}", file=sys.stderr)
     return 0
 
 

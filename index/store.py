@@ -1,11 +1,10 @@
-"""An index: a directory that holds `records/` (the truth, a log per model) and `index.duckdb` (made from it).
+"""An index: a directory that holds `records/` (the truth, a log per model), `changes/` and `index.duckdb` (made of it).
 
-Reads and appends versions. One process writes at a time, readers never wait. Strict on write; on read the unknown
-fields of newer minor schema versions are ignored. Knows nothing of DuckDB, models' files or the Hub.
+Appends versions, one process at a time, strictly; reading is in `stored`. A version's change is written to the feed
+(see `feed`) before the version itself, and what a crash left of the first alone is cut off by the next writer. Knows
+nothing of DuckDB, models' files or the Hub.
 """
 
-import json
-import logging
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -17,14 +16,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..schema.canonical import canonical_bytes
-from ..schema.errors import RecordError
 from ..schema.record import Record
 from ..schema.types import SCHEMA_VERSION
 from . import log
-from .errors import Locked, NotInIndex, StaleRecord, StoreError, os_reason
+from .errors import Locked, StaleRecord, StoreError, os_reason
+from .feeding import Feed
 from .files import FILES, Files, make_folder
-
-_LOG = logging.getLogger(__name__)
+from .stored import Stored, digest_in, parse
 
 
 class Appended(StrEnum):
@@ -34,29 +32,18 @@ class Appended(StrEnum):
     ALREADY_THERE = "already_there"
 
 
-class Index:
+class Index(Stored):
     """The index in a directory. `lock_timeout` is in seconds; `files` is what writes go through."""
 
     def __init__(self, directory: Path, *, files: Files = FILES, lock_timeout: float = 10.0) -> None:
-        self.directory = Path(directory)
-        self.records = self.directory / "records"
+        super().__init__(directory)
         self.database = self.directory / "index.duckdb"
         self.lock_file = self.directory / "index.lock"
         self.files = files
         self._lock_timeout = lock_timeout
         self._lock = FileLock(self.lock_file)
-
-    # --- reading ---
-
-    def require(self) -> None:
-        """Raise StoreError if the directory is no index."""
-        if not log.is_folder(self.records):
-            raise StoreError(f"{self.directory}: not an index: it holds no directory records/")
-
-    @property
-    def vacant(self) -> bool:
-        """Whether there is nothing yet where the index is to be: no directory, or an empty one."""
-        return not log.is_folder(self.directory) or not any(self.directory.iterdir())
+        self._feed = Feed(self.directory, files)
+        self._is_made = False
 
     def ensure(self) -> None:
         """Make an empty index where there is nothing yet; raise StoreError if something else is there."""
@@ -64,58 +51,15 @@ class Index:
             make_folder(self.records, self.files)
         self.require()
 
-    def models(self) -> Iterator[str]:
-        """Yield the ids of all models with a log, sorted; raise StoreError if this is no index."""
-        self.require()
-        found = (log.id_of(path) for path in log.log_paths(self.records))
-        yield from sorted(model_id for model_id in found if model_id)
-
-    def path(self, model_id: str) -> Path:
-        """The log of a model, in whatever case its id is written; raise NotInIndex, UsageError, StoreError."""
-        self.require()
-        path = log.find_path(self.records, model_id)
-        if path is None:
-            raise self._absent(model_id)
-        return path
-
-    def read(self, model_id: str, revision: str | None = None) -> Record:
-        """The newest version (at that revision, if given); raise NotInIndex, UsageError, StoreError."""
-        if revision is None:
-            newest = self._newest(self.path(model_id))
-            if newest is None:
-                raise self._absent(model_id)
-            return newest
-        history = self.history(model_id)
-        for record in reversed(history):
-            if record.model.revision == revision:
-                return record
-        known = ", ".join(sorted({r.model.revision or "none" for r in history}))
-        raise NotInIndex(f"{model_id} is in the index, but not at revision {revision}; known: {known}")
-
-    def history(self, model_id: str) -> list[Record]:
-        """All versions, oldest first; raise NotInIndex, UsageError, StoreError."""
-        records = [record for record, _ in self.versions(model_id)]
-        if not records:
-            raise self._absent(model_id)
-        return records
-
-    def versions(self, model_id: str) -> list[tuple[Record, bytes]]:
-        """All versions with the lines they were read from, oldest first; raise NotInIndex, UsageError, StoreError."""
-        path = self.path(model_id)
-        return [(_parse(path, number, line), line) for number, line in enumerate(self._lines(path), 1)]
-
-    def digests(self) -> dict[str, str]:
-        """The digest of each model's newest version, as its line states it; raise StoreError."""
-        self.require()
-        found = ((path, self._newest_line(path)) for path in log.log_paths(self.records))
-        return {log.id_of(path) or "": _digest(path, line) for path, line in found if line}
-
-    # --- writing ---
-
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the writer lock (again, if this thread holds it already); raise Locked, StoreError."""
-        make_folder(self.directory, self.files)
+        """Hold the writer lock (again, if this thread holds it already), the feed's end healed.
+
+        Raise Locked, StoreError.
+        """
+        if not (self._is_made and log.is_folder(self.directory)):
+            make_folder(self.directory, self.files)
+            self._is_made = True
         if not os.access(self.directory, os.W_OK):
             raise StoreError(f"{self.directory}: not writable; choose another index with --index DIR")
         try:
@@ -125,6 +69,7 @@ class Index:
         except OSError as error:
             raise StoreError(f"{self.lock_file}: cannot be locked: {os_reason(error)}") from None
         try:
+            self._feed.heal()
             yield
         finally:
             self._lock.release()
@@ -134,12 +79,11 @@ class Index:
 
         Raise StaleRecord if it does not follow, Locked, StoreError, RecordError (its parts do not fit its digest).
         """
-        line = canonical_bytes(record.model_dump(mode="json"))
         with self.writing():
             newest, digests = self._known(record.model.id)
             if record.provenance.digest in digests:
                 return Appended.ALREADY_THERE
-            return self._append(newest, record, line)
+            return self._append(newest, record)
 
     def add(
         self,
@@ -162,15 +106,18 @@ class Index:
             record = _next(newest, parts, submitter, time)
             if record.model.id != model_id:
                 raise StoreError(f"{model_id}: the version that was built is of {record.model.id}")
-            line = canonical_bytes(record.model_dump(mode="json"))
-            return record if self._append(newest, record, line) is Appended.APPENDED else None
+            return record if self._append(newest, record) is Appended.APPENDED else None
 
-    def _append(self, newest: Record | None, record: Record, line: bytes) -> Appended:
+    def _append(self, newest: Record | None, record: Record) -> Appended:
+        data = record.model_dump(mode="json")
+        line = canonical_bytes(data)
         Record.parse(line)
         if newest and content(newest) == content(record):
             return Appended.ALREADY_THERE
         _check_follows(newest, record)
+        entry = self._feed.append(data)
         log.append(log.path_of(self.records, record.model.id), line, self.files)
+        self._feed.keep(entry)
         return Appended.APPENDED
 
     def _known(self, model_id: str) -> tuple[Record | None, set[str]]:
@@ -179,35 +126,10 @@ class Index:
         lines = self._lines(path) if path else []
         if path is None or not lines:
             return None, set()
-        newest = _parse(path, len(lines), lines[-1])
+        newest = parse(path, len(lines), lines[-1])
         if newest.model.id != model_id:
             raise StoreError(f"{model_id}: the index has {newest.model.id}, which differs only in case: use that id")
-        return newest, {_digest(path, line) for line in lines}
-
-    # --- helpers ---
-
-    def _absent(self, model_id: str) -> NotInIndex:
-        return NotInIndex(f"{model_id} is not in the index at {self.directory}; that says nothing about the model")
-
-    def _lines(self, path: Path) -> list[bytes]:
-        lines, torn = log.read_lines(path)
-        _report(path, torn)
-        return lines
-
-    def _newest_line(self, path: Path) -> bytes | None:
-        line, torn = log.newest_line(path)
-        _report(path, torn)
-        return line
-
-    def _newest(self, path: Path) -> Record | None:
-        line = self._newest_line(path)
-        if line is None:
-            return None
-        try:
-            return _parse(path, 0, line)
-        except StoreError:
-            lines, _ = log.read_lines(path)  # once more, for the number of the line
-            return _parse(path, len(lines), lines[-1])
+        return newest, {digest_in(path, line) for line in lines}
 
     def _not_locked(self) -> StoreError:
         try:
@@ -260,25 +182,3 @@ def is_newer(schema_version: object) -> bool:
 
 def _short(digest: str | None) -> str:
     return digest[:12] if digest else "nothing"
-
-
-def _report(path: Path, torn: bool) -> None:
-    if torn:
-        _LOG.warning("%s: the last line is torn (or being written) and was dropped", path)
-
-
-def _parse(path: Path, number: int, line: bytes) -> Record:
-    try:
-        record = Record.parse(line, tolerant=True)
-    except RecordError as error:
-        raise log.damaged(path, number, str(error)) from None
-    if record.model.id.lower() != (log.id_of(path) or "").lower():
-        raise log.damaged(path, number, f"a record of {record.model.id}")
-    return record
-
-
-def _digest(path: Path, line: bytes) -> str:
-    try:
-        return str(json.loads(line)["provenance"]["digest"])
-    except (KeyError, TypeError):
-        raise log.damaged(path, 1 + log.read_lines(path)[0].index(line), "no provenance.digest") from None

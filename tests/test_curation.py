@@ -349,11 +349,11 @@ def test_a_new_claim_about_a_record_that_was_emptied_makes_it_count_again() -> N
 
 def test_writing_the_launch_records_again_leaves_a_decision_alone(tmp_path: Path) -> None:
     index = Index(tmp_path)
-    launch.write(index.records)
+    launch.write(tmp_path)
     claim = index.read(OLMO).observations[0]
     index.add(OLMO, lambda p: with_decision(p, order("withdraw", claim)), "me", LATER)
 
-    assert launch.write(index.records) == 0
+    assert launch.write(tmp_path) == 0
     assert claim not in index.read(OLMO).observations
 
 

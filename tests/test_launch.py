@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
-from swindex.index import launch
+from swindex.index import feed, launch
 from swindex.index.errors import StoreError
-from swindex.index.launch import PUBLISHED, RECORDS, SUBMITTER, TIME, Published
+from swindex.index.launch import HOME, PUBLISHED, SUBMITTER, TIME, Published
+from swindex.index.store import Index
+from swindex.index.versions import withdraw
 from swindex.schema.conflicts import ConflictKind
 from swindex.schema.observation import Granularity, Observation, Stance
 from swindex.schema.record import Record
@@ -25,6 +27,7 @@ from swindex.schema.types import Basis, Intervention, Location, Verdict
 from swindex.schema.weight import GroupKind, SuperWeight
 
 Json = dict[str, Any]
+RECORDS = HOME / "records"
 
 TABLE_2 = {
     "huggyllama/llama-7b": {"L2.R3968.C7003"},
@@ -91,14 +94,24 @@ def numbers(value: Any) -> Iterator[float]:
 
 
 def test_the_command_rewrites_the_shipped_bytes(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "swindex.index.launch", "--out", str(tmp_path / "records")]
+    command = [sys.executable, "-m", "swindex.index.launch", "--out", str(tmp_path)]
 
     subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
 
-    made = {p.relative_to(tmp_path / "records"): p.read_bytes() for p in tmp_path.rglob("*.jsonl")}
+    made = {p.relative_to(tmp_path / "records"): p.read_bytes() for p in tmp_path.glob("records/*/*.jsonl")}
     first = {p.relative_to(RECORDS): p.read_bytes().splitlines(keepends=True)[0] for p in RECORDS.glob("*/*.jsonl")}
     assert made.keys() <= first.keys()
     assert made == {path: first[path] for path in made}
+
+
+def test_the_shipped_feed_is_that_of_the_launch(tmp_path: Path) -> None:
+    launch.write(tmp_path)
+
+    made, shipped = list(feed.read(tmp_path)), list(feed.read(HOME))
+    assert [(e.seq, e.model_id, e.version) for e in made] == [
+        (n, m, 1) for n, m in enumerate(Published().model_ids(), 1)
+    ]
+    assert shipped[:70] == made
 
 
 def test_a_second_run_writes_nothing(tmp_path: Path) -> None:
@@ -107,18 +120,17 @@ def test_a_second_run_writes_nothing(tmp_path: Path) -> None:
 
 def test_further_versions_are_kept(tmp_path: Path, published: Published) -> None:
     launch.write(tmp_path, published)
-    path = tmp_path / "huggyllama" / "llama-7b.jsonl"
-    grown = path.read_bytes() + b'{"a later version": true}\n'
-    path.write_bytes(grown)
+    index = Index(tmp_path)
+    index.add("huggyllama/llama-7b", lambda p: p and withdraw(p, "a later version", TIME), "me", TIME)
+    grown = index.path("huggyllama/llama-7b").read_bytes()
 
-    launch.write(tmp_path, published)
-
-    assert path.read_bytes() == grown
+    assert launch.write(tmp_path, published) == 0
+    assert index.path("huggyllama/llama-7b").read_bytes() == grown
 
 
 def test_another_first_line_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    path = tmp_path / "huggyllama" / "llama-7b.jsonl"
-    path.parent.mkdir()
+    path = tmp_path / "records" / "huggyllama" / "llama-7b.jsonl"
+    path.parent.mkdir(parents=True)
     path.write_bytes(b"{}\n")
 
     with pytest.raises(StoreError, match=r"llama-7b\.jsonl: line 1 is not the launch record; move the file away"):
@@ -128,7 +140,7 @@ def test_another_first_line_is_refused_before_anything_is_written(tmp_path: Path
 
 
 def test_the_command_says_what_went_wrong_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "huggyllama" / "llama-7b.jsonl"
+    path = tmp_path / "records" / "huggyllama" / "llama-7b.jsonl"
     path.mkdir(parents=True)
 
     assert launch.main(["--out", str(tmp_path)]) == 3

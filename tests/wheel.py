@@ -13,6 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 HEAVY = "('torch', 'transformers', 'accelerate', 'safetensors')"
 
+FEED = "from pathlib import Path; from swindex.index import feed; print(feed.newest(Path(feed.__file__).parent))"
+
 # (what it shows, arguments of python, exit status, text that must be in the output)
 CHECKS = (
     ("the version", ["-m", "swindex.api", "--version"], 0, "swindex "),
@@ -23,6 +25,7 @@ CHECKS = (
         0,
         "3968",
     ),
+    ("the shipped change feed", ["-c", FEED], 0, "seq=70"),
     ("search", ["-m", "swindex.api", "search", "olmo"], 0, "allenai/OLMo-1B-0724-hf"),
     (
         "the default policy",
