@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from ..index.errors import NotInIndex
 from .answer import not_in_index
 from .compared import survivals
+from .decided import brief, decisions
 from .reader import Reader, as_record
 
 Json = dict[str, Any]
@@ -46,6 +47,19 @@ class Compared(_Part):
     time: str
 
 
+class Decided(_Part):
+    """What a curator decided on claims in a version."""
+
+    kind: str
+    by: str
+    reason: str
+    taken_out: tuple[str, ...]
+    """The claims that no longer stand, in words."""
+    put_in: tuple[str, ...]
+    conflict: str | None = None
+    """The conflict that it settles, as `kind:weight`."""
+
+
 class Change(_Part):
     """One version, and how it differs from the one before (the first: from nothing)."""
 
@@ -66,6 +80,7 @@ class Change(_Part):
     withdrawn: str | None
     """The reason, if this version withdraws the record."""
     survivals_added: tuple[Compared, ...] = ()
+    decisions_added: tuple[Decided, ...] = ()
 
 
 def history(model_id: str, reader: Reader) -> list[Change]:
@@ -97,6 +112,7 @@ def change(before: Json | None, after: Json) -> Change:
         observations_added=len(after.get("observations", ())) - len(old.get("observations", ())),
         withdrawn=(provenance.get("withdrawn") or {}).get("reason"),
         survivals_added=tuple(_compared(old, after)),
+        decisions_added=tuple(_decided(old, after)),
     )
 
 
@@ -121,6 +137,19 @@ def _compared(before: Json, after: Json) -> list[Compared]:
     known = before.get("survivals", ())
     added = [s for s in after.get("survivals", ()) if s not in known]
     return [Compared(**{name: s[name] for name in told}) for s in survivals({"survivals": added})]
+
+
+def _decided(before: Json, after: Json) -> list[Decided]:
+    added = decisions(after)[len(before.get("decisions", ())) :]
+    return [
+        Decided(
+            **{name: d[name] for name in ("kind", "by", "reason")},
+            taken_out=tuple(brief(c) for c in d["claims"]),
+            put_in=tuple(brief(c) for c in d["instead"]),
+            conflict=d["conflict"] and f"{d['conflict']['kind']}:{d['conflict']['weights'][0]}",
+        )
+        for d in added
+    ]
 
 
 _WATCHED = {"weights": ("weight", ("alone", "grouped", "location")), "groups": ("group", ("verdict",))}

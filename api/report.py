@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from .compared import rows, sentence
+from .decided import sentences
 from .page import WIDTH, Page, number
 from .paste import short
 from .tables import Caveats, coordinates, effects
@@ -52,6 +53,7 @@ def report(document: Json, width: int = WIDTH, colour: bool = False, today: date
     effects(page, document, caveats)
     _compared(page, document)
     _conflicts(page, document)
+    _listed(page, "What curators decided", [sentences(d) for d in document["decisions"]])
     _statements(page, document, caveats)
     _listed(page, "Caveats", [f"[{at}] {text}" for at, text in enumerate(caveats.texts, 1)])
     _listed(page, "Notes", [_note(n, document) for n in document["notes"]])
@@ -169,10 +171,11 @@ def _conflicts(page: Page, document: Json) -> None:
 
 def _conflict(conflict: Json, named: dict[str, str]) -> str:
     weights = ", ".join(named.get(w, w) for w in conflict["weights"])
-    sides = "; ".join(conflict["sides"])
+    sides, settled = "; ".join(conflict["sides"]), conflict["settled"]
+    end = f". Settled by {settled['by']}, {settled['time'][:10]}: {settled['reason']}" if settled else ""
     if conflict["kind"] == "set":
-        return f"Incomplete set: {sides}: {weights}."
-    return f"{weights}: {_CONFLICTS.get(conflict['kind'], conflict['kind'])}: {sides}."
+        return f"Incomplete set: {sides}: {weights}{end}."
+    return f"{weights}: {_CONFLICTS.get(conflict['kind'], conflict['kind'])}: {sides}{end}."
 
 
 def _compared(page: Page, document: Json) -> None:

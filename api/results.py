@@ -7,13 +7,12 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..schema.conflicts import ConflictKind
 from ..schema.errors import RecordError
 from ..schema.model import Relation
-from ..schema.observation import Granularity, Stance
 from ..schema.record import explain
 from ..schema.types import Basis, Intervention, Location, Role, Verdict
 from ..schema.weight import GroupKind
+from .results_claims import ConflictView, DecisionView, ObservationView
 from .results_compared import SurvivalView
 
 
@@ -136,38 +135,6 @@ class GroupView(_Part):
     missing: tuple[str, ...]
 
 
-class ConflictView(_Part):
-    """What sources disagree about."""
-
-    kind: ConflictKind
-    weights: tuple[str, ...]
-    sides: tuple[str, ...]
-
-
-class Place(_Part):
-    """A row, a column, an expert or a scalar that a statement is about."""
-
-    layer: int
-    expert: int | None
-    row: int | None
-    col: int | None
-
-
-class ObservationView(_Part):
-    """A statement that the super weights do not already carry."""
-
-    origin: str
-    granularity: Granularity
-    stance: Stance
-    targets: tuple[Place, ...]
-    statement: str | None
-    ppl_before: float | None
-    ppl_after: float | None
-    ppl_ratio: float | None
-    finite: bool | None
-    caveat: str | None
-
-
 class SourceView(_Part):
     """Where claims stand."""
 
@@ -275,6 +242,7 @@ class LookupResult(_Part):
     sources: tuple[SourceView, ...]
     scan: ScanView | None
     survivals: tuple[SurvivalView, ...]
+    decisions: tuple[DecisionView, ...]
     notes: tuple[NoteView, ...]
     inherited_from: Inherited | None
     record: RecordView | None

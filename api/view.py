@@ -27,7 +27,7 @@ The shape is stable: names are added, never removed or narrowed. Every name is a
       tried[]        what else swindex did to exactly these weights: intervention (mean, class_mean, restore, scale),
                      scale, text, ppl_before, ppl_after, ppl_ratio, finite, recovery (part of the damage undone)
       outliers[]     what removing many large weights did instead: text, removed (how many), ppl_ratio, finite
-    conflicts[]      kind, weights, sides
+    conflicts[]      kind, weights, sides, settled (by, time, reason of the decision that settles it; null if open)
     observations[]   outside statements that are neither a plain claim of a listed scalar nor a figure above: about
                      rows, experts, tensors or the model, about other sets, and all that deny:
                      origin, granularity, stance, targets[] (layer, expert, row, col), statement,
@@ -38,6 +38,7 @@ The shape is stable: names are added, never removed or narrowed. Every name is a
                      it was made, as the files here are identical; null if made here); null if there is none
     survivals[]      base models whose recorded super weights were looked for here, which is no scan:
                      base, base_revision, same, drifted, gone, ..., scalars[]: `compared` has the names
+    decisions[]      what curators decided on claims, the claims that they took out included: `decided` has the names
     notes[]          about (weight ids), text
     inherited_from   null, or the base model that super_weights, groups and conflicts are taken from:
                      id, revision, relation, outcome, version, time
@@ -55,7 +56,8 @@ Figures are copied and sorted here, never judged: verdicts and locations are the
 from typing import Any
 
 from .compared import scan_of, survivals
-from .figures import figures_of, ids_of, is_figure, pick, quotient, reported_ratio
+from .decided import claim_of, decisions, settled_by
+from .figures import figures_of, ids_of, is_figure, pick, quotient
 from .measured import outliers, texts, tried
 
 Json = dict[str, Any]
@@ -101,7 +103,7 @@ def view(record: Json, index: Json | None = None, torn: bool = False) -> Json:
     `index`: what is known of the index that it is from; what is left out is null.
     """
     observations = record.get("observations", [])
-    scans = record.get("scans", [])
+    scans, decided = record.get("scans", []), decisions(record)
     sets = [{w["id"]} for w in record.get("super_weights", [])] + [set(g["members"]) for g in record.get("groups", [])]
     return {
         "model": pick(record["model"], _MODEL),
@@ -109,11 +111,12 @@ def view(record: Json, index: Json | None = None, torn: bool = False) -> Json:
         "reported": bool(observations),
         "super_weights": [_weight(w, s, record) for w, s in _with_status(record, "super_weights", "weights", "weight")],
         "groups": [_group(g, s, record) for g, s in _with_status(record, "groups", "groups", "group")],
-        "conflicts": [pick(c, ("kind", "weights", "sides")) for c in record["status"]["conflicts"]],
-        "observations": [_observation(o) for o in observations if not _is_told(o, sets)],
+        "conflicts": [_conflict(c, decided) for c in record["status"]["conflicts"]],
+        "observations": [claim_of(o) for o in observations if not _is_told(o, sets)],
         "sources": _sources(observations),
         "scan": scan_of(scans[-1]) if scans else None,
         "survivals": survivals(record),
+        "decisions": decided,
         "notes": [pick(r, ("about", "text")) for r in record.get("remarks", [])],
         "inherited_from": None,
         "record": pick(record["provenance"], _RECORD),
@@ -181,14 +184,8 @@ def _group(group: Json, status: Json, record: Json) -> Json:
     }
 
 
-def _observation(observation: Json) -> Json:
-    copied = ("granularity", "stance", "statement", "ppl_before", "ppl_after", "finite", "caveat")
-    return {
-        "origin": observation["source"]["origin"],
-        **pick(observation, copied),
-        "ppl_ratio": reported_ratio(observation),
-        "targets": [pick(t, _PLACE) for t in observation.get("targets", [])],
-    }
+def _conflict(conflict: Json, decided: list[Json]) -> Json:
+    return {**pick(conflict, ("kind", "weights", "sides")), "settled": settled_by(conflict, decided)}
 
 
 def _sources(observations: list[Json]) -> list[Json]:

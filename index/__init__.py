@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .counts import stats as stats
+    from .curation import Order as Order
+    from .curation import with_claims as with_claims
+    from .curation import with_decision as with_decision
     from .database import build as build
     from .database import connect as connect
     from .database import in_memory as in_memory
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "counts": ("stats",),
+    "curation": ("Order", "with_claims", "with_decision"),
     "database": ("build", "connect", "in_memory", "update", "verify"),
     "errors": ("DamagedLog", "Locked", "NotInIndex", "StaleDatabase", "StaleRecord", "StoreError"),
     "findings": ("Finding",),

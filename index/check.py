@@ -13,9 +13,10 @@ from ..schema.canonical import canonical_bytes, digest_of, strict_loads
 from ..schema.errors import RecordError
 from ..schema.record import Record
 from . import database, log
+from .check_across import across
 from .check_feed import check_feed
 from .errors import StoreError, os_reason
-from .findings import ERROR, Finding, worth_a_look
+from .findings import ERROR, OF_VALID, Finding, worth_a_look
 from .references import unresolved
 from .store import Index, is_newer
 
@@ -27,10 +28,16 @@ def check(index: Index) -> list[Finding]:
     findings += _same_but_case(sorted(model_id for path in logs if (model_id := log.id_of(path))))
     for path in logs:
         findings += _check_log(path)
-    damaged = any(f.severity == ERROR for f in findings)
-    findings += () if damaged else unresolved(index)
+    damaged = any(f.severity == ERROR and f.code not in OF_VALID for f in findings)
+    findings += () if damaged else _together(index)
     told = [*check_feed(index.directory, log_has_errors=damaged)]
     return [*findings, *told, *_check_database(index, damaged, is_told=not any(f.severity == ERROR for f in told))]
+
+
+def _together(index: Index) -> Iterator[Finding]:
+    """What records say of each other, and what all of them show; none of their lines is damaged."""
+    yield from unresolved(index)
+    yield from across(h for model_id in index.models() if (h := [record for record, _ in index.versions(model_id)]))
 
 
 # --- files ---

@@ -6,11 +6,13 @@ from enum import StrEnum
 from typing import Any
 
 from ..schema.conflicts import ConflictKind
+from ..schema.decision import DecisionKind
 from ..schema.record import Record
 from ..schema.status import INHERITED, REPORTED
 from ..schema.survival import Fate
 from ..schema.types import Location, Outcome, Verdict
 from . import heartbeat
+from .review import settled_by
 from .store import Index
 
 
@@ -19,9 +21,9 @@ def stats(index: Index) -> dict[str, Any]:
 
     All keys are always there, those of enumerations too: models, versions, withdrawn, outcomes (of models), scans (by
     outcome), super_weights (total, location, alone, grouped), observations, origins, models_with_conflicts, conflicts
-    (by kind), newest (UTC time of the newest version, None for an empty index), scans_shared (of the scans, those made
-    in another repository), survivals (models; their scalars by state), crawl (the last one, see `heartbeat.CRAWL`, and
-    None without one).
+    (by kind), conflicts_open (those that no decision settles), decisions (by kind), newest (UTC time of the newest
+    version, None for an empty index), scans_shared (of the scans, those made in another repository), survivals (models;
+    their scalars by state), crawl (the last one, see `heartbeat.CRAWL`, and None without one).
     """
     histories = [h for model_id in index.models() if (h := [record for record, _ in index.versions(model_id)])]
     newest = [history[-1] for history in histories]
@@ -48,6 +50,8 @@ def _of_records(records: list[Record]) -> dict[str, Any]:
         "origins": len({o.source.origin for r in records for o in r.observations}),
         "models_with_conflicts": sum(bool(r.status.conflicts) for r in records),
         "conflicts": _tally((c.kind for c in conflicts), ConflictKind),
+        "conflicts_open": sum(settled_by(c, r.decisions) is None for r in records for c in r.status.conflicts),
+        "decisions": _tally((d.kind for r in records for d in r.decisions), DecisionKind),
     }
 
 

@@ -1,5 +1,8 @@
 """What a check can find, by stable code, and the rules for one record that is valid but worth a look.
 
+A code, once given, keeps its meaning. Further rules for one record are in `check_places`, `check_scans` and
+`check_claims`; those for all records together in `check_across`.
+
 Knows records, not files.
 """
 
@@ -9,6 +12,7 @@ from dataclasses import dataclass
 from ..schema.record import Record
 from ..schema.scan import Scan
 from ..schema.types import SCANNED, Outcome, Verdict
+from . import check_claims, check_places, check_scans
 
 ERROR, WARNING = "error", "warning"
 
@@ -37,6 +41,24 @@ CODES: dict[str, tuple[str, str]] = {
     "shared-chain": (ERROR, "a shared scan names one that is shared itself"),
     "base-unknown": (WARNING, "a comparison names a version of a base model that the index does not have"),
     "unsourced": (WARNING, "an observation names neither a URL nor a repository"),
+    "beyond-model": (WARNING, "a layer, row or expert that the model does not have"),
+    "beyond-file": (ERROR, "a super weight lies beyond the end of its file"),
+    "unknown-file": (WARNING, "a super weight lies in a file that the model does not list"),
+    "tensor-differs": (ERROR, "super weights in one tensor give it two shapes, dtypes or files"),
+    "control": (WARNING, "the control of an effect was not finite: it did as much, and nothing follows"),
+    "old-detector": (WARNING, "the newest scan was made by an older detector"),
+    "gone-since": (WARNING, "a model that was scanned could not be scanned any more"),
+    "unconverged": (WARNING, "a scan that found super weights ended before it had them all"),
+    "uncommitted": (WARNING, "a source is a repository, at no commit"),
+    "odd-commit": (WARNING, "the commit of a source is none: a branch, a tag or an abbreviation"),
+    "odd-revision": (WARNING, "a claim is about a revision that is no commit"),
+    "conflict": (WARNING, "sources disagree, and no decision settles it"),
+    "contradiction": (WARNING, "a source claims and denies one scalar, and no caveat says why"),
+    "claim-twice": (WARNING, "one claim stands twice in a record"),
+    "copied-figure": (WARNING, "two sources give one figure to the last digit"),
+    "reopened": (WARNING, "a conflict was settled, and new claims have come since"),
+    "two-ids": (WARNING, "a model is in the index under two ids"),
+    "mass-change": (WARNING, "many models lost or changed their result on one day"),
     "feed-missing": (WARNING, "there is no change feed: the next write makes one"),
     "feed-torn": (WARNING, "the last change is torn or has no version: readers drop it, the next write cuts it off"),
     "feed-damaged": (ERROR, "a line of the change feed is no change, or a segment is missing or short"),
@@ -49,7 +71,16 @@ CODES: dict[str, tuple[str, str]] = {
     "database-stale": (WARNING, "the DuckDB file cannot be used or is behind the log"),
     "database-differs": (ERROR, "the DuckDB file says something else than the log"),
     "database-unchecked": (WARNING, "the DuckDB file was not compared, as the log has errors"),
+    "moved-on": (WARNING, "the Hub's main has other weights than the recorded commit"),
+    "revision-gone": (WARNING, "a revision does not resolve any more"),
+    "file-differs": (ERROR, "a weight file at the recorded commit is not the recorded one"),
+    "renamed": (WARNING, "the Hub has the model under another name"),
+    "not-on-hub": (WARNING, "the Hub does not have the model any more, or does not show it"),
+    "closed": (WARNING, "the model is gated or disabled: nobody can re-check it without access"),
+    "unasked": (ERROR, "the Hub could not be asked about a model"),
 }
+FULL = frozenset({"moved-on", "revision-gone", "file-differs", "renamed", "not-on-hub", "closed", "unasked"})
+"""Codes of the full set: they need the Hub. All others are of the offline set, which needs the index alone."""
 
 
 @dataclass(frozen=True)
@@ -120,4 +151,9 @@ _RULES: dict[str, Callable[[Record], Iterable[str]]] = {
     "uncontrolled": _uncontrolled,
     "unfounded": _unfounded,
     "unsourced": _unsourced,
+    **check_places.RULES,
+    **check_scans.RULES,
+    **check_claims.RULES,
 }
+OF_VALID = frozenset(_RULES)
+"""Codes of records that are valid: whatever they say, the log can be read and compared."""

@@ -8,8 +8,7 @@ through the store, so the change feed has it too.
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from decimal import Decimal
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,11 @@ from ..schema.errors import SwindexError
 from ..schema.model import Model
 from ..schema.observation import Observation, Remark
 from ..schema.record import Record
-from ..schema.weight import Coordinates, Group, GroupKind, SuperWeight
+from ..schema.weight import Coordinates, Group, SuperWeight
 from . import launch_remarks as remarks
 from . import launch_tables as tables
 from . import log
+from .claimed import kind_of, told_value
 from .errors import StoreError, os_reason
 from .launch_entries import Json, Told, told_by
 from .launch_others import candidate_place, told_by_experts, told_by_negative
@@ -127,18 +127,9 @@ def _weight(
         row=at.row,
         col=at.col,
         index=(at.col, at.row) if model_id in tables.TRANSPOSED else (at.row, at.col),
-        value=_value(o.value for o in observations if o.weights == (at.weight_id,)),
+        value=told_value(at.weight_id, observations),
         group=largest.id if largest else None,
     )
-
-
-def _value(told: Iterable[float | None]) -> float | None:
-    """The value with the most significant digits, the first of equals: the one rounded least."""
-    return max((v for v in told if v is not None), key=_digits, default=None)
-
-
-def _digits(value: float) -> int:
-    return len(Decimal(repr(value)).normalize().as_tuple().digits)
 
 
 # --- groups ---
@@ -168,13 +159,7 @@ def _groups(paper: tuple[Coordinates, ...], told: Sequence[Told]) -> Iterator[Gr
         count[origin] = count.get(origin, 0) + 1
         name = f"{origin}-set-{count[origin]}" if origin else tables.PUBLISHED_SET
         ids = tuple(i for m in members if (i := m.weight_id) is not None)
-        yield Group(id=name, kind=_kind(members), members=ids, reported=True)
-
-
-def _kind(members: Sequence[Coordinates]) -> GroupKind:
-    if len({(m.layer, m.expert, m.col) for m in members}) == 1:
-        return GroupKind.NEURON
-    return GroupKind.CHANNEL if len({m.row for m in members}) == 1 else GroupKind.JOINT
+        yield Group(id=name, kind=kind_of(members), members=ids, reported=True)
 
 
 # --- remarks ---

@@ -3,7 +3,7 @@
 Paths start at a `rows.Row`; no path means the field of the item with the column's name. As everywhere, row is the
 output channel and col the input channel, also where the tensor is stored transposed. Times are UTC. All tables but
 `records` are about the newest version of each model. What outside sources claim stands in `tables_claims`, what was
-compared with base models in `tables_compared`.
+compared with base models in `tables_compared`, what curators decided in `tables_decided`.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import hashlib
 from .rows import Table, each_version, items, newest, parts, table, with_status
 from .tables_claims import CLAIMS
 from .tables_compared import COMPARED
+from .tables_decided import DECIDED
 
 TABLES: tuple[Table, ...] = (
     table(
@@ -34,6 +35,7 @@ TABLES: tuple[Table, ...] = (
         survivals        | int   | #record.survivals                   | base models that it was compared with
         observations     | int   | #record.observations                | rows in observations
         conflicts        | int   | #record.status.conflicts            | rows in conflicts
+        decisions        | int   | #record.decisions                   | rows in decisions
         versions         | int   | number                              | rows in records
         digest           | text  | record.provenance.digest            | digest of the newest version
         time             | time  | record.provenance.time              | when that was appended
@@ -253,6 +255,7 @@ TABLES: tuple[Table, ...] = (
     ),
     *COMPARED,
     *CLAIMS,
+    *DECIDED,
 )
 
 LAYOUT = hashlib.sha256(repr([(t.name, t.meaning, t.columns) for t in TABLES]).encode()).hexdigest()

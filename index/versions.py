@@ -19,7 +19,17 @@ from ..schema.types import SCANNED
 from ..schema.weight import Group, SuperWeight
 from .errors import StoreError
 
-_CARRIED = ("model", "super_weights", "groups", "effects", "scans", "observations", "remarks", "survivals")
+_CARRIED = (
+    "model",
+    "super_weights",
+    "groups",
+    "effects",
+    "scans",
+    "observations",
+    "remarks",
+    "survivals",
+    "decisions",
+)
 _PLACE = ("id", "tensor", "layer", "expert", "row", "col", "index")
 """The fields of a weight that a claim gives; all others are what a scan read or measured."""
 
@@ -40,7 +50,7 @@ def with_scan(
     `survivals` are what was compared with base models before the scan.
     """
     if previous is None:
-        parts = (model, super_weights, groups, effects, (scan,), (), (), survivals)
+        parts = (model, super_weights, groups, effects, (scan,), (), (), survivals, ())
         return dict(zip(_CARRIED, parts, strict=True))
     earlier = _other_scans(previous, scan)
     if earlier is None:
@@ -48,7 +58,7 @@ def with_scan(
     scans = {"scans": (*earlier, scan)}
     if scan.outcome not in SCANNED:
         kept = previous.model if _is_known(previous) or previous.survivals else model
-        return {**_carried(previous), "model": kept, **scans, **_compared(previous, kept, survivals)}
+        return {**carried(previous), "model": kept, **scans, **_compared(previous, kept, survivals)}
     merged = _merged(previous, model, super_weights, groups, effects)
     return {**merged, **scans, **_compared(previous, model, survivals)}
 
@@ -60,11 +70,11 @@ def with_survival(previous: Record | None, *, model: Model, survival: Survival) 
     says where was looked.
     """
     if previous is None:
-        return dict(zip(_CARRIED, (model, (), (), (), (), (), (), (survival,)), strict=True))
+        return dict(zip(_CARRIED, (model, (), (), (), (), (), (), (survival,), ()), strict=True))
     if any(_is_same(survival, known) for known in previous.survivals):
         return None
     kept = previous.model if _is_known(previous) else model
-    return {**_carried(previous), "model": kept, **_compared(previous, kept, (survival,))}
+    return {**carried(previous), "model": kept, **_compared(previous, kept, (survival,))}
 
 
 def with_parts(previous: Record | None, *, model: Model, scan: Scan | None, **parts: Any) -> dict[str, Any] | None:
@@ -96,10 +106,11 @@ def withdraw(previous: Record, reason: str, time: str) -> dict[str, Any] | None:
         withdrawn = Withdrawn(time=time, reason=reason)
     except ValidationError as error:
         raise StoreError(f"withdrawal of {explain(error, previous.model.id)}") from None
-    return {**_carried(previous), "withdrawn": withdrawn}
+    return {**carried(previous), "withdrawn": withdrawn}
 
 
-def _carried(previous: Record) -> dict[str, Any]:
+def carried(previous: Record) -> dict[str, Any]:
+    """The parts of a version that says what the one before says."""
     return {**{name: getattr(previous, name) for name in _CARRIED}, "withdrawn": previous.provenance.withdrawn}
 
 
@@ -140,6 +151,7 @@ def _merged(
         "effects": (*(() if moved else previous.effects), *effects),
         "observations": previous.observations,
         "remarks": tuple(remarks),
+        "decisions": previous.decisions,
     }
 
 

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from .canonical import canonical_bytes as canonical_bytes
     from .canonical import digest_of as digest_of
     from .canonical import strict_loads as strict_loads
+    from .decision import Decision as Decision
+    from .decision import DecisionKind as DecisionKind
+    from .decision import Settled as Settled
+    from .decision import claim_id as claim_id
     from .effect import Control as Control
     from .effect import Corpus as Corpus
     from .effect import Effect as Effect
@@ -54,6 +58,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "canonical": ("canonical_bytes", "digest_of", "strict_loads"),
+    "decision": ("Decision", "DecisionKind", "Settled", "claim_id"),
     "effect": ("Control", "Corpus", "Effect"),
     "errors": ("JsonError", "RecordError", "SwindexError", "UsageError"),
     "model": ("Integrity", "Model", "Relation", "WeightFile"),

@@ -7,12 +7,13 @@ A version states the oldest schema that has all it says, so a record without new
 and older programs may go on appending to it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from .canonical import digest_of, strict_loads
+from .decision import Decision, check_decisions
 from .effect import Effect
 from .errors import RecordError
 from .model import Model
@@ -23,7 +24,6 @@ from .survival import Survival
 from .types import (
     FIRST_SCHEMA,
     SCANNED,
-    SCHEMA_VERSION,
     Intervention,
     Outcome,
     Part,
@@ -74,6 +74,8 @@ class Record(Part):
     remarks: tuple[Remark, ...] = ()
     survivals: Annotated[tuple[Survival, ...], Field(exclude_if=absent)] = ()
     """What became here of the super weights of models that this one was made from, one for each. Schema 1.1."""
+    decisions: Annotated[tuple[Decision, ...], Field(exclude_if=absent)] = ()
+    """What curators decided on claims, oldest first; it carries the claims that were taken out. Schema 1.2."""
     status: Status
     provenance: Provenance
 
@@ -87,11 +89,22 @@ class Record(Part):
         self._references()
         self._status()
         self._others()
-        if not self.scans and not self.observations and not self.survivals:
-            raise ValueError("neither a scan, an observation nor a survival: nothing is known")
-        if self.provenance.schema_version == FIRST_SCHEMA and _schema_of(self) != FIRST_SCHEMA:
-            raise ValueError(f"schema {FIRST_SCHEMA} is stated, and content, shared_from or survivals are newer")
+        check_decisions(self.decisions, self.observations)
+        self._something()
+        self._schema()
         return self
+
+    def _something(self) -> None:
+        """Something is known; or all that was claimed was taken out, and then the record itself is withdrawn."""
+        emptied = self.decisions and self.provenance.withdrawn
+        if not (self.scans or self.observations or self.survivals or emptied):
+            raise ValueError("neither a scan, an observation nor a survival: nothing is known")
+
+    def _schema(self) -> None:
+        stated = self.provenance.schema_version
+        newer = [fields for since, fields, has in _SINCE if _minor(since) > _minor(stated) and has(self)]
+        if newer:
+            raise ValueError(f"schema {stated} is stated, and {', '.join(newer)} are newer")
 
     def _others(self) -> None:
         """What is taken from other models is not taken from this one."""
@@ -175,10 +188,24 @@ class Record(Part):
 _FIGURES = ("super_weights", "groups", "effects", "scans", "observations", "survivals")
 
 
+# (schema version, its fields, whether a record has any of them), the newest first
+_SINCE: tuple[tuple[str, str, Callable[[Record], object]], ...] = (
+    ("1.2", "decisions", lambda r: r.decisions),
+    ("1.1", "content, shared_from or survivals", lambda r: r.survivals or r.model.content or _is_shared(r)),
+)
+
+
+def _is_shared(record: Record) -> bool:
+    return any(s.shared_from for s in record.scans)
+
+
 def _schema_of(record: Record) -> str:
     """The oldest schema version that has all the fields of a record."""
-    newer = record.survivals or record.model.content or any(s.shared_from for s in record.scans)
-    return SCHEMA_VERSION if newer else FIRST_SCHEMA
+    return next((since for since, _, has in _SINCE if has(record)), FIRST_SCHEMA)
+
+
+def _minor(version: str) -> int:
+    return int(version.partition(".")[2])
 
 
 def explain(error: ValidationError, model_id: object) -> str:

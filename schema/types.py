@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from .ids import is_model_id
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 """The newest that this program knows; a version states the oldest that has all it says (see `record`)."""
 FIRST_SCHEMA = "1.0"
 

@@ -52,14 +52,15 @@ class Verdicts:
                 self.reported[frozenset(observation.weights)].append((verdict, observation))
 
     def of(self, members: Iterable[str]) -> tuple[Verdict, Basis | None]:
+        """The verdict that counts, and whose figures it rests on."""
         key = frozenset(members)
         if key in self.measured:
-            return rules.weakest([e.verdict for e in self._deciding(key)]), Basis.MEASURED
+            return rules.weakest([e.verdict for e in self.deciding(key)]), Basis.MEASURED
         if key in self.reported:
             return rules.weakest([v for v, _ in self.reported[key]]), Basis.REPORTED
         return Verdict.UNTESTED, None
 
-    def _deciding(self, key: frozenset[str]) -> list[Effect]:
+    def deciding(self, key: frozenset[str]) -> list[Effect]:
         """Our effects under the condition, behind `<s>` or without it, whose verdict is the stronger; else behind."""
         conditions = [[e for e in self.measured[key] if e.corpus.bos is bos] for bos in (True, False)]
         strength = [rules.STRENGTH.index(rules.weakest([e.verdict for e in es])) for es in conditions]
@@ -68,7 +69,7 @@ class Verdicts:
     def perplexities(self, members: Iterable[str]) -> tuple[float | None, float | None]:
         key = frozenset(members)
         if key in self.measured:
-            effect = min(self._deciding(key), key=lambda e: math.inf if e.delta_nll is None else e.delta_nll)
+            effect = min(self.deciding(key), key=lambda e: math.inf if e.delta_nll is None else e.delta_nll)
             return effect.ppl_before, effect.ppl_after
         if key in self.reported:
             verdict = rules.weakest([v for v, _ in self.reported[key]])

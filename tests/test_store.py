@@ -634,6 +634,7 @@ def test_a_scan_is_added_to_claims() -> None:
         "observations": previous.observations,
         "remarks": previous.remarks,
         "survivals": (),
+        "decisions": (),
     }
 
 
@@ -690,6 +691,7 @@ def test_a_new_scan_at_the_revision_keeps_what_the_older_found() -> None:
         "observations": (),
         "remarks": (),
         "survivals": (),
+        "decisions": (),
     }
 
 
@@ -727,6 +729,7 @@ def test_a_scan_at_another_revision_leaves_the_old_finds_in_the_history() -> Non
         "observations": (),
         "remarks": (remark.model_copy(update={"about": ()}),),
         "survivals": (),
+        "decisions": (),
     }
 
 
@@ -772,6 +775,7 @@ def test_a_scan_that_could_not_be_made_changes_nothing_else(outcome: Outcome) ->
         "observations": (),
         "remarks": (),
         "survivals": (),
+        "decisions": (),
         "withdrawn": None,
     }
 
@@ -952,7 +956,7 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def a_check_finds_at_most_torn_lines(self) -> None:
         if self.expected:
-            assert {f.code for f in check(self.index)} <= {"torn-line", "database-missing"}
+            assert {f.code for f in check(self.index)} <= {"torn-line", "database-missing", "gone-since"}
 
 
 def test_histories_are_what_a_list_gives(tmp_path: Path) -> None:
@@ -1135,6 +1139,8 @@ def test_the_numbers_of_an_index(index: Index) -> None:
         "origins": 2,
         "models_with_conflicts": 1,
         "conflicts": {"layer": 0, "location": 1, "effect": 0, "value": 0, "set": 0},
+        "conflicts_open": 1,
+        "decisions": {"settle": 0, "withdraw": 0, "split": 0},
         "newest": LATER,
         "crawl": None,
     }

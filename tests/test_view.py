@@ -121,6 +121,7 @@ def test_document_besides_its_weights() -> None:
                 "kind": "location",
                 "weights": ["L1.R2.C3"],
                 "sides": ["claimed by yu-2024", "denied by sun-2025"],
+                "settled": None,
             }
         ],
         "observations": [
@@ -143,6 +144,7 @@ def test_document_besides_its_weights() -> None:
         ],
         "scan": None,
         "survivals": [],
+        "decisions": [],
         "notes": [],
         "inherited_from": None,
         "index": {

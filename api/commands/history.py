@@ -2,7 +2,7 @@
 
 import sys
 
-from ..changes import Change, Compared, ScanAdded
+from ..changes import Change, Compared, Decided, ScanAdded
 from ..client import Client
 from ..compared import STATES
 from ..main import print_json, write
@@ -45,6 +45,7 @@ def lines(change: Change) -> list[str]:
     said += [f"{v.of} {v.what}: {v.before} -> {v.after}" for v in change.verdicts]
     said += [f"scan {s.id[:12]} of {s.time[:10]}: {s.outcome}{_made(s)}" for s in change.scans_added]
     said += [f"compared with {s.base}: {_states(s)}" for s in change.survivals_added]
+    said += [text for d in change.decisions_added for text in _decided(d)]
     said += [f"observations: {change.observations_added:+d}"] if change.observations_added else []
     said += [f"WITHDRAWN: {change.withdrawn}"] if change.withdrawn else []
     return said or ["nothing that the status shows"]
@@ -52,6 +53,13 @@ def lines(change: Change) -> list[str]:
 
 def _made(scan: ScanAdded) -> str:
     return f" (made in {scan.shared_from}, identical files)" if scan.shared_from else ""
+
+
+def _decided(decided: Decided) -> list[str]:
+    about = f" conflict {decided.conflict}" if decided.conflict else ""
+    told = [f"{decided.kind}{about}, by {decided.by}: {decided.reason}"]
+    told += [f"taken out: {claim}" for claim in decided.taken_out]
+    return told + [f"put in: {claim}" for claim in decided.put_in]
 
 
 def _states(compared: Compared) -> str:

@@ -1,4 +1,4 @@
-"""`swindex index`: make the DuckDB file, check everything, count, ask, release. The work is the index's."""
+"""`swindex index`: make the DuckDB file, check everything, count, ask, review, release. The work is the index's."""
 
 import sys
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from ..reading import records_dir
 from . import sql
 from .options import Json, ReadIndex, WriteIndex, writable
 from .progress import progress
+from .review import review
 
 _NEWS = {
     "new": "new",
@@ -29,8 +30,8 @@ _STYLES = {"error": "red", "warning": "yellow"}
 
 def build_group() -> typer.Typer:
     """The group of commands."""
-    group = typer.Typer(help="Make, check, count, ask and release an index.")
-    for command in (build, check, stats, sql.sql, release):
+    group = typer.Typer(help="Make, check, count, ask, review and release an index.")
+    for command in (build, check, stats, review, sql.sql, release):
         group.command()(command)
     return group
 
@@ -44,15 +45,28 @@ def build(index: WriteIndex = None, json: Json = False) -> int:
     return 0
 
 
-def check(index: ReadIndex = None, json: Json = False) -> int:
+def check(
+    index: ReadIndex = None,
+    full: Annotated[bool, typer.Option("--full", help="Also ask the Hub: commits, names, files.")] = False,
+    codes: Annotated[bool, typer.Option("--codes", help="List what can be found, by code; check nothing.")] = False,
+    json: Json = False,
+) -> int:
     """Check every record, and the DuckDB file.
 
-    Files, lines, chains, digests, rules. Exit status 1 if there is an error; warnings are printed and do not count.
+    Files, lines, chains, digests, rules; with --full whether the Hub still has what records say. Exit status 1 if there
+    is an error; warnings are printed and do not count.
     """
+    if codes:
+        return _codes(json)
     from ...index.check import check as check_index
 
     opened = _open(index)
     found = check_index(opened)
+    if full:
+        from ...crawler.checking import upstream
+
+        with progress() as steps:
+            found += upstream(opened, progress=steps)
     errors = sum(f.severity == "error" for f in found)
     counts = {"models": len(list(opened.models())), "errors": errors, "warnings": len(found) - errors}
     if json:
@@ -65,6 +79,21 @@ def check(index: ReadIndex = None, json: Json = False) -> int:
         page.text(", ".join(f"{count} {what}" for what, count in counts.items()), "bold")
         write(str(page), sys.stdout)
     return 1 if errors else 0
+
+
+def _codes(json: bool) -> int:
+    """Print every code with its severity, its set and what it means."""
+    from ...index.findings import CODES, FULL
+
+    rows = [(code, severity, "full" if code in FULL else "offline", text) for code, (severity, text) in CODES.items()]
+    if json:
+        print_json({"codes": [dict(zip(("code", "severity", "set", "meaning"), row, strict=True)) for row in rows]})
+        return 0
+    page = Page(width_of(sys.stdout), wants_colour(sys.stdout))
+    for code, severity, where, text in rows:
+        page.text(f"{code}: {severity}, {where}: {text}", _STYLES[severity], hang=" " * 4)
+    write(str(page), sys.stdout)
+    return 0
 
 
 def stats(index: ReadIndex = None, json: Json = False) -> int:

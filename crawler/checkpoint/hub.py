@@ -103,6 +103,11 @@ class HubCheckpoint(Checkpoint):
         revision: str | None = getattr(self, "revision", None)
         return f"{self.model_id}@{revision[:8]}" if revision else self.model_id
 
+    @property
+    def name(self) -> str:
+        """The id under which the Hub answered; another than asked for where a repository was renamed."""
+        return str(self._info.id)
+
     def _pin(self, revision: str | None) -> Any:
         try:
             with self._asking():

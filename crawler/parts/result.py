@@ -8,6 +8,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
+from ...index.detector import DETECTOR as DETECTOR
 from ...schema.canonical import canonical_bytes
 from ...schema.effect import Effect
 from ...schema.model import Model
@@ -18,8 +19,6 @@ from ...schema.weight import Group, SuperWeight
 from ..checkpoint.base import Checkpoint
 from ..detection import constants as c
 from ..refusal import Refusal
-
-DETECTOR = "swindex 0.1.0"
 
 
 @dataclass(frozen=True)
