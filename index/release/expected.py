@@ -31,8 +31,13 @@ def _delta_nll(effect: Said) -> float | None:
     return None if effect.nll_after is None else float(effect.nll_after) - float(effect.nll_before)
 
 
-_LISTS = {"survivals"}
-_DERIVED: dict[str, Callable[[Said], Any]] = {"delta_nll": _delta_nll, "weight_id": _weight_id}
+def _weights(said: Said) -> Any:
+    """The ids that an effect, a remark or a conflict names; of a claim those of its targets that are scalars."""
+    return said["weights"] if "weights" in said else [t.weight_id for t in said.targets or () if t.weight_id]
+
+
+_LISTS = {"survivals", "decisions"}
+_DERIVED: dict[str, Callable[[Said], Any]] = {"delta_nll": _delta_nll, "weight_id": _weight_id, "weights": _weights}
 """What a table has and a record has not."""
 
 
