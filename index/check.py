@@ -1,4 +1,4 @@
-"""Checks everything in an index: files, lines, chains, records, and the DuckDB file against the log.
+"""Checks everything in an index: files, lines, chains, records, the change feed and the DuckDB file against the log.
 
 Reports findings by stable code (`findings.CODES`) and never raises for bad content. Knows what can be seen in the index
 alone: it does not ask the Hub and reads no checkpoint.
@@ -13,6 +13,7 @@ from ..schema.canonical import canonical_bytes, digest_of, strict_loads
 from ..schema.errors import RecordError
 from ..schema.record import Record
 from . import database, log
+from .check_feed import check_feed
 from .errors import StoreError, os_reason
 from .findings import ERROR, Finding, worth_a_look
 from .references import unresolved
@@ -20,7 +21,7 @@ from .store import Index, is_newer
 
 
 def check(index: Index) -> list[Finding]:
-    """Check every log and the DuckDB file: what is wrong, in the order of the paths; raise StoreError if no index."""
+    """Check every log, the feed and the DuckDB file: what is wrong, by path; raise StoreError if no index."""
     index.require()
     logs, findings = _walk(index.records)
     findings += _same_but_case(sorted(model_id for path in logs if (model_id := log.id_of(path))))
@@ -28,7 +29,8 @@ def check(index: Index) -> list[Finding]:
         findings += _check_log(path)
     damaged = any(f.severity == ERROR for f in findings)
     findings += () if damaged else unresolved(index)
-    return [*findings, *_check_database(index, damaged)]
+    told = [*check_feed(index.directory, log_has_errors=damaged)]
+    return [*findings, *told, *_check_database(index, damaged, is_told=not any(f.severity == ERROR for f in told))]
 
 
 # --- files ---
@@ -58,19 +60,20 @@ def _same_but_case(models: Sequence[str]) -> Iterator[Finding]:
             yield Finding("case", model_id, f"differs from {other} only in case")
 
 
-def _check_database(index: Index, log_has_errors: bool) -> Iterator[Finding]:
+def _check_database(index: Index, log_has_errors: bool, *, is_told: bool) -> Iterator[Finding]:
     where = str(index.database)
     if not index.database.is_file():
         yield Finding("database-missing", where, "make it with `swindex index build`")
     elif log_has_errors:
         yield Finding("database-unchecked", where, "not compared: mend the log first")
     else:
-        yield from _compare(index, where)
+        yield from _compare(index, where, is_told)
 
 
-def _compare(index: Index, where: str) -> Iterator[Finding]:
+def _compare(index: Index, where: str, is_told: bool) -> Iterator[Finding]:
     try:
-        database.connect(index).close()
+        if is_told:  # else the feed cannot say whether the file is behind
+            database.connect(index).close()
         for each in database.verify(index):
             rows = f"{each.only_log} rows only in the log, {each.only_file} only in the file"
             yield Finding("database-differs", where, f"{each.table}: {each.model_id}: {rows}")

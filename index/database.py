@@ -1,7 +1,8 @@
 """The DuckDB file of an index: made from the log, thrown away and rebuilt at will, published by rename.
 
 A file is written privately and put in place when it is whole, so a reader opens a snapshot that nobody changes. It
-carries the digest of each model's newest version: what a crash between log and file left behind is seen and healed.
+carries number and chain of the change (see `feed`) that it is made up to: what a crash between log and file left behind
+is seen and healed, and nobody looks at more than the later changes.
 Tables and columns are in `tables`. Knows nothing of models or the Hub.
 """
 
@@ -14,8 +15,9 @@ from pathlib import Path
 
 import duckdb
 
-from . import fill
-from .errors import StaleDatabase, StoreError, os_reason
+from . import feed, feeding, fill
+from .errors import DamagedFeed, StaleDatabase, StoreError, os_reason
+from .feed import Entry
 from .files import publish
 from .store import Index
 from .tables import LAYOUT, TABLES
@@ -44,43 +46,45 @@ class _DuckDBError(StoreError):
 
 
 def build(index: Index) -> Path:
-    """Make the file from the whole log and publish it; its path; raise StoreError, Locked."""
+    """Mend the change feed, make the file from the whole log and publish it; its path; raise StoreError, Locked."""
     with index.writing():
         return _build(index)
 
 
 def update(index: Index, model_ids: Iterable[str] = ()) -> Path:
-    """Bring the published file up to the log for these models and for any that it is behind on; its path.
+    """Bring the published file up to the log for these models and for any that changed since; its path.
 
     Equal in content to `build`, which it falls back to without a sound file to start from; raise StoreError, Locked.
     """
     with index.writing():
-        digests = index.digests()
         try:
-            wanted = _behind(index, digests) | (set(model_ids) & set(digests))
-            return _update(index, sorted(wanted), digests) if wanted else index.database
-        except (StaleDatabase, _DuckDBError):  # nothing sound to start from; if that is not it, the build says what is
+            wanted = {entry.model_id for entry in _later(index)} | set(model_ids)
+            return _update(index, sorted(wanted)) if wanted else index.database
+        except (StaleDatabase, DamagedFeed, _DuckDBError):  # nothing sound to start from, or the build says what is
             return _build(index)
 
 
 def _build(index: Index) -> Path:
+    feeding.mend(index.directory, index.files)
     with _private(index.directory) as folder:
         made = folder / index.database.name
         with _attached(made) as con:
             fill.make_tables(con)
             fill.insert(con, folder, (index.versions(model_id) for model_id in index.models()))
+            fill.note(con, feed.newest(index.directory))
             con.execute("CHECKPOINT d")
         publish(made, index.database, index.files)
     return index.database
 
 
-def _update(index: Index, model_ids: list[str], digests: dict[str, str]) -> Path:
+def _update(index: Index, model_ids: list[str]) -> Path:
     with _private(index.directory) as folder:
         made = folder / index.database.name
         shutil.copyfile(index.database, made)
         with _attached(made) as con:
             fill.delete(con, model_ids)
-            fill.insert(con, folder, (index.versions(model_id) for model_id in model_ids if model_id in digests))
+            fill.insert(con, folder, (index.versions(model_id) for model_id in model_ids if index.has(model_id)))
+            fill.note(con, feed.newest(index.directory))
             con.execute("CHECKPOINT d")
         publish(made, index.database, index.files)
     return index.database
@@ -90,8 +94,8 @@ def _update(index: Index, model_ids: list[str], digests: dict[str, str]) -> Path
 
 
 def connect(index: Index) -> duckdb.DuckDBPyConnection:
-    """Open the published file to read; raise StaleDatabase if it is missing, unreadable or behind the log."""
-    behind = _behind(index, index.digests())
+    """Open the published file to read; raise StaleDatabase if it is missing, unreadable or behind, DamagedFeed."""
+    behind = {entry.model_id for entry in _later(index)}
     if behind:
         raise _stale(index, f"behind the log (models: {len(behind)}; the first is {min(behind)})")
     return _open(index)
@@ -125,26 +129,27 @@ def _differences(con: duckdb.DuckDBPyConnection, table: str) -> Iterator[Differe
     yield from (Difference(table, *row) for row in rows)
 
 
-def _behind(index: Index, digests: dict[str, str]) -> set[str]:
-    """The models whose newest version the file does not have, or that the log does not have any more."""
-    return {model_id for model_id, _ in _filed(index).items() ^ digests.items()}
+def _later(index: Index) -> list[Entry]:
+    """The changes after the one that the file is made up to; raise StaleDatabase if it cannot be used, DamagedFeed."""
+    seq, chain = _filed(index)
+    found = list(feed.read(index.directory, max(seq - 1, 0)))
+    if seq and (not found or found.pop(0).chain != chain):
+        raise _stale(index, f"made up to change {seq}, which the feed does not have")
+    return found
 
 
-def _filed(index: Index) -> dict[str, str]:
-    """The digest of each model's newest version in the file; raise StaleDatabase if it cannot be used."""
+def _filed(index: Index) -> tuple[int, str]:
+    """Number and chain of the change that the file is made up to; raise StaleDatabase if it cannot be used."""
     if not index.database.is_file():
         raise _stale(index, "missing")
     try:
         with _open(index) as con:
-            layout = con.execute("SELECT value FROM about WHERE key = 'layout'").fetchone()
-            digests = (
-                dict(con.execute("SELECT model_id, digest FROM models").fetchall()) if layout == (LAYOUT,) else None
-            )
+            about = dict(con.execute("SELECT key, value FROM about").fetchall())
     except (duckdb.Error, StoreError) as error:
         raise _stale(index, f"unreadable ({_first_line(error)})") from None
-    if digests is None:
+    if about.get("layout") != LAYOUT or not str(about.get("seq")).isdecimal():
         raise _stale(index, "of another version of swindex")
-    return digests
+    return int(about["seq"]), str(about.get("chain"))
 
 
 def _open(index: Index) -> duckdb.DuckDBPyConnection:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,9 @@ SEGMENT = 1000
 FOLDER = "changes"
 START = "0" * 64
 """The chain before the first change."""
+_MOST = 10**9
+"""Segments there can be, to look for the last one; and bytes that a line can have, its model id the longest."""
+_LONGEST = 1024
 _NAME = re.compile(r"(\d{6}|[1-9]\d{6,11})\.jsonl", re.ASCII)
 _TIME = rb"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-6]\dZ"
 _LINE = re.compile(
@@ -162,6 +166,8 @@ def entry_at(directory: Path, number: int, at: int, line: bytes) -> Entry:
         entry = parse_line(line)
     except DamagedFeed:
         raise DamagedFeed(f"{where}: not a change; {_HEAL}") from None
+    if at >= SEGMENT:
+        raise DamagedFeed(f"{where}: a segment has {SEGMENT} changes; {_HEAL}")
     if entry.seq != number * SEGMENT + at + 1:
         raise DamagedFeed(f"{where}: change {entry.seq}, should be {number * SEGMENT + at + 1}; {_HEAL}")
     return entry
@@ -208,7 +214,8 @@ def back(directory: Path) -> Iterator[Entry]:
 
 def newest(directory: Path) -> Entry | None:
     """The last change; None if there is none, or no feed; raise DamagedFeed, StoreError."""
-    return next(back(directory), None)
+    entry = _at_end(directory)
+    return entry if entry and is_recorded(directory, entry) else next(back(directory), None)
 
 
 def is_recorded(directory: Path, entry: Entry) -> bool:
@@ -219,6 +226,19 @@ def is_recorded(directory: Path, entry: Entry) -> bool:
     newest_line, _ = log.newest_line(path)
     lines = log.read_lines(path)[0] if newest_line and _digest(newest_line) != entry.digest else [newest_line]
     return any(line is not None and _digest(line) == entry.digest for line in lines)
+
+
+def _at_end(directory: Path) -> Entry | None:
+    """The change on the last line, found in time that does not grow with the feed; None where that is not plain."""
+    number = bisect_left(range(_MOST), True, key=lambda n: not segment(directory, n).exists()) - 1
+    try:
+        with open(segment(directory, number), "rb") as file:
+            file.seek(max(os.fstat(file.fileno()).st_size - _LONGEST, 0))
+            *lines, torn = file.read().split(b"\n")
+    except OSError:
+        return None
+    found = parse_line(lines[-1]) if lines and not torn and _LINE.fullmatch(lines[-1]) else None
+    return found if found and (found.seq - 1) // SEGMENT == number else None
 
 
 def _digest(line: bytes) -> object:

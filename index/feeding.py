@@ -4,35 +4,86 @@ The caller holds the writer lock. What is mended keeps the changes up to the fir
 the feed can go on, and then names the versions that are left by time, model and version.
 """
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, suppress
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from ..schema.canonical import strict_loads
-from ..schema.errors import JsonError
 from . import feed, log
-from .errors import DamagedFeed
-from .feed import SEGMENT, Entry
-from .files import FILES, Files, create, extend, remove
+from .errors import DamagedFeed, StoreError, os_reason
+from .feed import Entry
+from .files import FILES, Files, create, extend, remove, settle
+from .untold import Untold
 
 
-def append(directory: Path, record: dict[str, Any], files: Files = FILES) -> Entry:
-    """Append the change that a record (plain JSON data) makes, before the record itself; on disk when this returns.
+class Feed:
+    """The feed in a directory as its writer keeps it; it remembers how it left the end, to see whether that is so."""
 
-    Raise DamagedFeed, StoreError.
-    """
-    previous = _last(directory)
-    entry = feed.next_entry(previous, record)
-    number, at = divmod(entry.seq - 1, SEGMENT)
-    path, line = feed.segment(directory, number), feed.line_of(entry) + b"\n"
-    if log.is_file(path):
-        extend(path, path.stat().st_size if at else 0, line, files)
-    else:
-        create(path, line, files)
-    return entry
+    def __init__(self, directory: Path, files: Files = FILES) -> None:
+        self.directory, self.files = Path(directory), files
+        self.last: Entry | None = None
+        self._left: object = None  # not known yet
+
+    def heal(self) -> None:
+        """Make the feed if there is none; else cut its end if it is torn or its version was never written.
+
+        Looks at the last change alone: what is wrong elsewhere stays, for `mend`; raise StoreError.
+        """
+        if self._left == self._end():
+            return
+        with suppress(DamagedFeed):
+            if not feed.segments(self.directory):
+                mend(self.directory, self.files)
+            self._cut()
+            self.keep(_last(self.directory))
+
+    def append(self, record: dict[str, Any]) -> Entry:
+        """Append the change that a record (plain JSON data) makes, before the record; on disk when this returns.
+
+        The caller writes the record and says `keep`. Raise DamagedFeed, StoreError.
+        """
+        entry = feed.next_entry(self.last if self._left == self._end() else _last(self.directory), record)
+        number, at = divmod(entry.seq - 1, feed.SEGMENT)
+        path, line = feed.segment(self.directory, number), feed.line_of(entry) + b"\n"
+        if log.is_file(path):
+            extend(path, path.stat().st_size if at else 0, line, self.files)
+        else:
+            create(path, line, self.files)
+        return entry
+
+    def keep(self, entry: Entry | None) -> None:
+        """Remember that the feed ends with this change, whose version is in the log."""
+        self.last, self._left = entry, None
+        self._left = self._end()
+
+    def _end(self) -> object:
+        """What changes when anybody else writes: the state of the segment of the last change, and of the one after."""
+        number = (self.last.seq - 1) // feed.SEGMENT if self.last else 0
+        return [_state(feed.segment(self.directory, each)) for each in (number, number + 1)]
+
+    def _cut(self) -> None:
+        """Cut what is torn, and a change without its version; what stays is on disk when this returns."""
+        for number in feed.segments(self.directory)[-1:]:
+            lines, path = feed.whole_lines(self.directory, number, last=True), feed.segment(self.directory, number)
+            last = feed.entry_at(self.directory, number, len(lines) - 1, lines[-1]) if lines else None
+            if last and feed.is_recorded(self.directory, last):
+                settle(log.path_of(self.directory / "records", last.model_id), self.directory, self.files)
+            else:
+                del lines[-1:]
+            if path.stat().st_size != (length := sum(len(line) + 1 for line in lines)):
+                extend(path, length, b"", self.files)
+            settle(path, self.directory, self.files)
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {os_reason(error)}") from None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _last(directory: Path) -> Entry | None:
@@ -44,24 +95,6 @@ def _last(directory: Path) -> Entry | None:
     return None
 
 
-def heal(directory: Path, files: Files = FILES) -> None:
-    """Make the feed if there is none; else cut its end if it is torn or its version was never written.
-
-    Looks at the last change alone: what is wrong elsewhere stays, for `mend`; raise StoreError.
-    """
-    with suppress(DamagedFeed):
-        numbers = feed.segments(directory)
-        if not numbers:
-            mend(directory, files)
-            return
-        lines = feed.whole_lines(directory, numbers[-1], last=True)
-        if lines and not feed.is_recorded(directory, feed.entry_at(directory, numbers[-1], len(lines) - 1, lines[-1])):
-            lines.pop()
-        path, length = feed.segment(directory, numbers[-1]), sum(len(line) + 1 for line in lines)
-        if path.stat().st_size != length:
-            extend(path, length, b"", files)
-
-
 # --- mending ---
 
 
@@ -70,82 +103,55 @@ def mend(directory: Path, files: Files = FILES) -> bool:
 
     Reads every log; raise DamagedLog, StoreError.
     """
-    with closing(sqlite3.connect("")) as table:  # a private file that has no name
-        table.execute("CREATE TABLE versions (line BLOB, time, model_id, version, PRIMARY KEY (model_id, version))")
-        table.executemany("INSERT INTO versions VALUES (?, ?, ?, ?)", _versions(directory))
-        kept = _kept(directory, table)
-        if _is_whole(directory, kept, table):
+    with Untold(directory) as untold:
+        kept = _kept(directory, untold)
+        left = untold.left()
+        first = next(left, None)
+        if first is None and _ends_with(directory, kept):
             return False
-        _rewrite(directory, kept, _left(table, kept), files)
+        _rewrite(directory, kept, _placed(kept, chain([first] if first else [], left)), files)
     return True
 
 
-def _versions(directory: Path) -> Iterator[tuple[bytes, str, str, int]]:
-    """Every version in the log: what a change says of it, and what such are sorted by.
-
-    A version dated before the one it follows is sorted as if it were of the same time.
-    """
-    records = directory / "records"
-    for path in log.log_paths(records) if log.is_folder(records) else ():
-        time = ""
-        for number, line in enumerate(log.read_lines(path)[0], 1):
-            entry = _entry(path, number, line)
-            time = max(time, entry.time)
-            yield feed.line_of(entry), time, entry.model_id, number
-
-
-def _entry(path: Path, number: int, line: bytes) -> Entry:
-    try:
-        entry = feed.entry_of(strict_loads(line))
-    except (DamagedFeed, JsonError) as error:
-        raise log.damaged(path, number, str(error)) from None
-    if (entry.model_id, entry.version) != (log.id_of(path), number):
-        raise log.damaged(path, number, f"version {entry.version} of {entry.model_id}")
-    return entry
-
-
-def _kept(directory: Path, table: sqlite3.Connection) -> Entry | None:
-    """The last change before the first wrong one; what the changes up to it tell of leaves the table."""
+def _kept(directory: Path, untold: Untold) -> Entry | None:
+    """The last change before the first wrong one."""
     kept: Entry | None = None
-    newest: dict[str, int] = {}
     with suppress(DamagedFeed):
         for entry in feed.written(directory):
-            said = feed.line_of(entry._replace(chain=feed.START, seq=1))
-            place = (entry.model_id, entry.version)
-            found = table.execute("SELECT line FROM versions WHERE model_id = ? AND version = ?", place).fetchone()
-            if found != (said,) or newest.get(entry.model_id, 0) != entry.version - 1:
+            if not (untold.is_known(entry) and untold.is_next(entry)):
                 break
-            kept, newest[entry.model_id] = entry, entry.version
-    table.executemany("DELETE FROM versions WHERE model_id = ? AND version <= ?", newest.items())
+            untold.tell(entry)
+            kept = entry
     return kept
 
 
-def _is_whole(directory: Path, kept: Entry | None, table: sqlite3.Connection) -> bool:
-    """Whether no change follows the kept ones and no version is left."""
-    left = table.execute("SELECT 1 FROM versions LIMIT 1").fetchone()
+def _ends_with(directory: Path, kept: Entry | None) -> bool:
     with suppress(DamagedFeed):
-        return left is None and feed.newest(directory) == kept
+        return next(feed.back(directory), None) == kept
     return False
 
 
-def _left(table: sqlite3.Connection, kept: Entry | None) -> Iterator[Entry]:
-    """The changes that are to follow."""
-    for (line,) in table.execute("SELECT line FROM versions ORDER BY time, model_id, version"):
-        kept = feed.place(kept, feed.parse_line(line))
+def _placed(kept: Entry | None, left: Iterable[Entry]) -> Iterator[Entry]:
+    for entry in left:
+        kept = feed.place(kept, entry)
         yield kept
 
 
 def _rewrite(directory: Path, kept: Entry | None, left: Iterator[Entry], files: Files) -> None:
-    """Put these changes after the kept ones; the segment that both share comes last: a crash leaves a fault, seen."""
-    number, at = divmod(kept.seq if kept else 0, SEGMENT)
+    """Put these changes after the kept ones; the segment that both share comes last, and only then do readers follow.
+
+    What a crash leaves lacks versions, has a hole, or is no feed at all: the next `mend` goes on from there.
+    """
+    number = (kept.seq - 1) // feed.SEGMENT if kept else 0
+    at = kept.seq - number * feed.SEGMENT if kept else 0
     for other in reversed(feed.numbers_there(directory)):
         if other > number or kept is None:
             remove(feed.segment(directory, other), files)
     before = feed.whole_lines(directory, number, last=False)[:at] if at else []
-    first = [*before, *(feed.line_of(e) for e in islice(left, SEGMENT - at))]
+    first = [*before, *(feed.line_of(e) for e in islice(left, feed.SEGMENT - at))]
     last = number
-    while some := [feed.line_of(e) for e in islice(left, SEGMENT)]:
+    while some := [feed.line_of(e) for e in islice(left, feed.SEGMENT)]:
         last += 1
         create(feed.segment(directory, last), b"".join(line + b"\n" for line in some), files)
-    if first or kept:
+    if first:
         create(feed.segment(directory, number), b"".join(line + b"\n" for line in first), files)

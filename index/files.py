@@ -51,9 +51,15 @@ FILES = Files()
 
 
 def make_folder(folder: Path, files: Files = FILES) -> None:
-    """Make a directory and its missing parents, durably; raise StoreError."""
+    """Make a directory and its missing parents, durably; raise StoreError.
+
+    The last that is there may have been made by a process that was killed before it was on disk.
+    """
     try:
         missing = [f for f in (folder, *folder.parents) if not f.exists()]
+        there = missing[-1].parent if missing else folder
+        with suppress(PermissionError):
+            sync_folder(there.parent, files)
         for each in reversed(missing):
             with suppress(FileExistsError):
                 files.mkdir(each)
@@ -69,6 +75,20 @@ def sync_folder(folder: Path, files: Files = FILES) -> None:
         files.fsync(fd)
     finally:
         close_quietly(fd, files)
+
+
+def settle(path: Path, top: Path, files: Files = FILES) -> None:
+    """Make durable what another process left at a path below `top`, content and names; raise StoreError."""
+    try:
+        fd = files.open(path, os.O_RDONLY)
+        try:
+            files.fsync(fd)
+        finally:
+            close_quietly(fd, files)
+        for folder in path.parents[: len(path.relative_to(top).parts)]:
+            sync_folder(folder, files)
+    except OSError as error:
+        raise StoreError(f"{path}: not made durable: {os_reason(error)}") from None
 
 
 def close_quietly(fd: int, files: Files = FILES) -> None:

@@ -13,6 +13,7 @@ from typing import IO
 
 import duckdb
 
+from .feed import START, Entry
 from .rows import Table, Versions
 from .tables import LAYOUT, TABLES
 
@@ -27,6 +28,13 @@ def make_tables(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(f"COMMENT ON TABLE d.{table.name} IS {_text(table.meaning)}")
         for column in table.columns:
             con.execute(f'COMMENT ON COLUMN d.{table.name}."{column.name}" IS {_text(column.meaning)}')
+
+
+def note(con: duckdb.DuckDBPyConnection, newest: Entry | None) -> None:
+    """Note the change that the tables are made up to."""
+    con.execute("DELETE FROM d.about WHERE key IN ('seq', 'chain')")
+    seq, chain = (newest.seq, newest.chain) if newest else (0, START)
+    con.execute("INSERT INTO d.about VALUES ('seq', ?), ('chain', ?)", [str(seq), chain])
 
 
 def insert(con: duckdb.DuckDBPyConnection, folder: Path, histories: Iterable[Versions]) -> None:

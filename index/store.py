@@ -18,8 +18,9 @@ from filelock import FileLock, Timeout
 from ..schema.canonical import canonical_bytes
 from ..schema.record import Record
 from ..schema.types import SCHEMA_VERSION
-from . import feeding, log
+from . import log
 from .errors import Locked, StaleRecord, StoreError, os_reason
+from .feeding import Feed
 from .files import FILES, Files, make_folder
 from .stored import Stored, digest_in, parse
 
@@ -41,6 +42,8 @@ class Index(Stored):
         self.files = files
         self._lock_timeout = lock_timeout
         self._lock = FileLock(self.lock_file)
+        self._feed = Feed(self.directory, files)
+        self._is_made = False
 
     def ensure(self) -> None:
         """Make an empty index where there is nothing yet; raise StoreError if something else is there."""
@@ -54,7 +57,9 @@ class Index(Stored):
 
         Raise Locked, StoreError.
         """
-        make_folder(self.directory, self.files)
+        if not (self._is_made and log.is_folder(self.directory)):
+            make_folder(self.directory, self.files)
+            self._is_made = True
         if not os.access(self.directory, os.W_OK):
             raise StoreError(f"{self.directory}: not writable; choose another index with --index DIR")
         try:
@@ -64,7 +69,7 @@ class Index(Stored):
         except OSError as error:
             raise StoreError(f"{self.lock_file}: cannot be locked: {os_reason(error)}") from None
         try:
-            feeding.heal(self.directory, self.files)
+            self._feed.heal()
             yield
         finally:
             self._lock.release()
@@ -110,8 +115,9 @@ class Index(Stored):
         if newest and content(newest) == content(record):
             return Appended.ALREADY_THERE
         _check_follows(newest, record)
-        feeding.append(self.directory, data, self.files)
+        entry = self._feed.append(data)
         log.append(log.path_of(self.records, record.model.id), line, self.files)
+        self._feed.keep(entry)
         return Appended.APPENDED
 
     def _known(self, model_id: str) -> tuple[Record | None, set[str]]:

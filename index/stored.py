@@ -47,6 +47,10 @@ class Stored:
             raise self._absent(model_id)
         return path
 
+    def has(self, model_id: str) -> bool:
+        """Whether there is a log of this very id; raise UsageError, StoreError."""
+        return log.is_file(log.path_of(self.records, model_id))
+
     def read(self, model_id: str, revision: str | None = None) -> Record:
         """The newest version (at that revision, if given); raise NotInIndex, UsageError, StoreError."""
         if revision is None:

@@ -7,6 +7,9 @@ Knows nothing of what the JSON means.
 
 import hashlib
 import json
+import re
+from functools import lru_cache
+from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
 import rfc8785
@@ -17,9 +20,37 @@ from .errors import JsonError
 def canonical_bytes(value: Any) -> bytes:
     """Serialise plain JSON data to RFC 8785 bytes; raise JsonError for NaN, Infinity and integers over 2**53."""
     try:
-        return rfc8785.dumps(value)
+        return _text(value).encode()
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise JsonError(f"not canonical JSON: {error}") from None
+
+
+def _text(value: Any) -> str:
+    """The canonical text; what is common without rfc8785, which takes several times as long."""
+    kind = type(value)
+    if kind is str:
+        return encode_basestring(value)
+    if kind is dict and all(map(_is_plain, value)):
+        return "{" + ",".join([f'"{name}":{_text(value[name])}' for name in sorted(value)]) + "}"
+    if kind is list or kind is tuple:
+        return "[" + ",".join(map(_text, value)) + "]"
+    if value is None or value is True or value is False:
+        return _WORDS[value]
+    if kind is int and -(2**53) < value < 2**53:
+        return str(value)
+    if kind is float and 1e-4 <= abs(value) < 1e16:
+        return repr(value).removesuffix(".0")
+    return rfc8785.dumps(value).decode()
+
+
+@lru_cache(4096)
+def _is_plain(name: object) -> bool:
+    """Whether a name needs no escape, and sorts alike as code points and in UTF-16."""
+    return isinstance(name, str) and _PLAIN.fullmatch(name) is not None
+
+
+_PLAIN = re.compile(r"[ !#-\[\]-~]*")
+_WORDS = {None: "null", True: "true", False: "false"}
 
 
 def digest_of(record: dict[str, Any]) -> str:

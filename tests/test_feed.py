@@ -35,7 +35,6 @@ def index(tmp_path: Path) -> Index:
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of three changes."""
     monkeypatch.setattr(feed, "SEGMENT", 3)
-    monkeypatch.setattr("swindex.index.feeding.SEGMENT", 3)
 
 
 def data_of(record: Record) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from swindex.api.main import Lookup, main, plain_lookup
 from swindex.api.names import nearest, parse_asked
 from swindex.api.reading import Local, _newest_time
 from swindex.api.report import warnings
+from swindex.index import feed
 from swindex.index.errors import DamagedLog, NotInIndex, StoreError
 from swindex.index.store import Index
 from swindex.schema.errors import UsageError
@@ -198,7 +198,7 @@ def test_a_model_is_not_its_own_base(index: Index, ask: Callable[..., Json]) -> 
     assert ask("org/child")["inherited_from"] is None
 
 
-def test_the_index_is_as_old_as_its_newest_record(index: Index, ask: Callable[..., Json]) -> None:
+def test_what_is_told_of_the_index(index: Index, ask: Callable[..., Json]) -> None:
     index.append(make.found("org/b"))
     index.append(make.make(make.found_parts("org/a"), time="2026-11-22T00:00:00Z"))
 
@@ -213,12 +213,22 @@ def test_the_index_is_as_old_as_its_newest_record(index: Index, ask: Callable[..
     }
 
 
-def test_an_index_without_a_feed_is_as_old_as_its_newest_record(index: Index, ask: Callable[..., Json]) -> None:
-    index.append(make.make(make.found_parts("org/a"), time="2026-11-22T00:00:00Z"))
+@pytest.mark.parametrize("has_feed", [True, False])
+def test_the_index_is_as_old_as_its_last_change(index: Index, ask: Callable[..., Json], has_feed: bool) -> None:
     index.append(make.found("org/b"))
-    shutil.rmtree(index.directory / "changes")
+    index.append(make.make(make.found_parts("org/a"), time="2026-11-22T00:00:00Z"))
+    if not has_feed:
+        feed.segment(index.directory, 0).unlink()
 
     assert ask("org/b")["index"]["time"] == "2026-11-22T00:00:00Z"
+
+
+def test_the_age_needs_no_other_log_than_that_of_the_last_change(index: Index, ask: Callable[..., Json]) -> None:
+    for model_id in ("org/a", "org/b"):
+        index.append(make.found(model_id))
+    index.path("org/a").write_bytes(b'{"provenance":{"time":"2027-01-01T00:00:00Z"}}\n')
+
+    assert ask("org/b")["index"]["time"] == make.TIME
 
 
 def test_a_line_that_is_not_canonical_has_no_time_for_the_index(index: Index, ask: Callable[..., Json]) -> None:

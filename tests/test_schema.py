@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rfc8785
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -475,6 +476,19 @@ def test_strict_reading_agrees_with_json_on_what_is_json(value: Any) -> None:
 @given(JSON)
 def test_canonical_bytes_read_back_as_the_same_data(value: Any) -> None:
     assert strict_loads(canonical_bytes(value)) == value
+
+
+@given(JSON | st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.0, -0.0, 1e16, 1e21, 1e-7, 5e-324]))
+def test_canonical_bytes_are_those_of_rfc8785(value: Any) -> None:
+    assert canonical_bytes(value) == rfc8785.dumps(value)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parent.parent / "index" / "records").glob("*/*.jsonl")), ids=lambda p: p.stem
+)
+def test_the_shipped_lines_are_canonical_by_rfc8785_too(path: Path) -> None:
+    for line in path.read_bytes().splitlines():
+        assert canonical_bytes(json.loads(line)) == rfc8785.dumps(json.loads(line)) == line
 
 
 @given(st.dictionaries(TEXT, JSON, max_size=4))

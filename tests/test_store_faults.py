@@ -280,7 +280,7 @@ class Volatile(Files):
         self._step()
         fd = super().open(path, flags)
         self.opened[fd] = path
-        self.names.setdefault(path, Inode())
+        self.names.setdefault(path, None if path.is_dir() else Inode())
         return fd
 
     def write(self, fd: int, data: bytes) -> int:
@@ -432,7 +432,7 @@ print(sorted(p.name for p in directory.iterdir()))
         tmp_path,
     )
 
-    assert (done.stdout, done.stderr) == ("0 True\n0 True\n['index.duckdb', 'index.lock', 'records']\n", "")
+    assert (done.stdout, done.stderr) == ("0 True\n0 True\n['changes', 'index.duckdb', 'index.lock', 'records']\n", "")
 
 
 def test_an_index_that_may_not_be_written_says_so(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What the lines of each model give, row by row, against the DuckDB and the Parquet tables of a release."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple, Self
@@ -9,9 +10,10 @@ import duckdb
 from ..errors import StoreError
 from ..rows import Column, Table
 from ..site import Root
-from ..tables import TABLES
+from ..tables import LAYOUT, TABLES
 from . import expected
-from .disagree import differ
+from .disagree import differ, equal
+from .facts import about
 from .parquet import FOLDER, columns_of
 from .readback import Grouped, Rows, duckdb_rows, parquet_rows
 from .staging import Staging
@@ -37,6 +39,8 @@ class TablesAgainst:
         self._staging, self._root = staging, root
 
     def __enter__(self) -> Self:
+        told = {"layout": LAYOUT, "seq": str(self._root.seq), "chain": self._root.chain}
+        equal(DATABASE, "what it says of itself", about(self._staging.where(DATABASE)), told)
         try:
             con = self._stack.enter_context(duckdb.connect())
             path = str(self._staging.where(DATABASE)).replace("'", "''")
@@ -47,7 +51,7 @@ class TablesAgainst:
         for table in TABLES:
             paths = [self._staging.where(path) for path in self._paths(table)]
             self._forms += (
-                _Form(DATABASE, table, table.columns, Grouped(duckdb_rows(con, table))),
+                _Form(DATABASE, table, list(table.columns), Grouped(duckdb_rows(con, table))),
                 _Form(FOLDER, table, columns_of(table), Grouped(parquet_rows(paths, table))),
             )
         return self
@@ -62,8 +66,11 @@ class TablesAgainst:
     def compare(self, model_id: str, lines: Sequence[bytes]) -> None:
         """Hold the rows of a model against what its lines give; raise Disagreement, StoreError."""
         versions = expected.parse(lines)
+        before, given = None, Counter[tuple[Any, ...]]()
         for form in self._forms:
-            given = expected.rows_of(form.table, form.columns, versions)
+            if (form.table, form.columns) != before:
+                given = expected.rows_of(form.table, form.columns, versions)
+            before = (form.table, form.columns)
             found = form.rows.take(model_id)
             if given != found:
                 differ(f"{form.name}: {form.table.name}: {model_id}", _how(given, found))

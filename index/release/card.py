@@ -93,7 +93,8 @@ def card(facts: Facts, root: Root) -> str:
         "## Verify",
         _VERIFY,
         "## Tables",
-        "Row is the output channel and col the input channel, also where a tensor is stored transposed. Times are UTC.",
+        "Row is the output channel and col the input channel, also where a tensor is stored transposed. Times are UTC. "
+        "`load_dataset` knows the tables that have rows.",
         *(_table(table, facts) for table in TABLES),
         "## Sources",
         "\n".join(_sources(facts)),
@@ -104,11 +105,14 @@ def card(facts: Facts, root: Root) -> str:
 
 
 def _front(facts: Facts) -> str:
-    """The YAML before the text; strings are quoted as JSON, which YAML reads."""
-    names = sorted((table.name for table in TABLES), key=lambda name: name != DEFAULT)
+    """The YAML before the text; strings are quoted as JSON, which YAML reads.
+
+    A table without rows is no config: `load_dataset` cannot open one ("corresponds to no data").
+    """
+    names = sorted((table.name for table in TABLES if facts.rows[table.name]), key=lambda name: name != DEFAULT)
     lines = ["---", f"license: {LICENSE}", f"pretty_name: {json.dumps(PRETTY)}", "tags:"]
     lines += [f"- {tag}" for tag in TAGS]
-    lines += ["size_categories:", f"- {json.dumps(_size(facts.rows[DEFAULT]))}", "configs:"]
+    lines += ["size_categories:", f"- {json.dumps(_size(facts.rows[DEFAULT]))}", *(["configs:"] if names else [])]
     for name in names:
         lines += [f"- config_name: {name}", *(["  default: true"] if name == DEFAULT else [])]
         lines += ["  data_files:", "  - split: train", f"    path: {json.dumps(f'{FOLDER}/{name}/*.parquet')}"]

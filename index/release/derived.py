@@ -8,6 +8,7 @@ import duckdb
 
 from .. import fill
 from ..errors import StoreError, os_reason
+from ..feed import Entry
 from ..rows import Versions
 from ..site import File
 from ..store import Index
@@ -15,6 +16,7 @@ from .agree_tables import DATABASE
 from .parquet import ParquetTables
 from .places import Places
 from .staging import Staging
+from .static import Static
 from .steps import Steps, every
 
 _STORAGE = "v1.2.0"
@@ -22,12 +24,12 @@ _STORAGE = "v1.2.0"
 _ROWS = ".rows"
 
 
-def write_tables(index: Index, places: Places, staging: Staging, steps: Steps) -> None:
+def write_tables(index: Index, static: Static, staging: Staging, steps: Steps) -> None:
     """Stage the DuckDB file and the Parquet files of these versions; raise StoreError."""
-    parquet = ParquetTables(staging)
+    parquet, places = ParquetTables(staging), static.places
     models = every(sorted(places), "tables", len(places), steps)
     histories = (parquet.add(versions_of(index, model_id, places)) for model_id in models)
-    _write_database(staging.place(DATABASE), staging.folder / _ROWS, histories)
+    _write_database(staging.place(DATABASE), staging.folder / _ROWS, histories, static.last)
     parquet.close()
     staging.keep(DATABASE)
 
@@ -37,12 +39,13 @@ def versions_of(index: Index, model_id: str, places: Places) -> Versions:
     return index.versions(model_id)[: places.versions(model_id)]
 
 
-def _write_database(path: Path, folder: Path, histories: Iterable[Versions]) -> None:
+def _write_database(path: Path, folder: Path, histories: Iterable[Versions], last: Entry | None) -> None:
     with _translated(path), duckdb.connect() as con:
         folder.mkdir()
         con.execute(f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS d (STORAGE_VERSION '{_STORAGE}'); USE d")
         fill.make_tables(con)
         fill.insert(con, folder, histories)
+        fill.note(con, last)
         con.execute("CHECKPOINT d; USE memory; DETACH d")
         folder.rmdir()
 

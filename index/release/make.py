@@ -67,9 +67,9 @@ def release(
     require_sound(index)
     with staging(directory, files) as stage:
         static = write_static(index.records, feed.read(index.directory), stage, steps)
-        found = news(index.directory, _base(stage, since, static), static.seq)
-        lost = require_few_lost(index.records, found, static.models, accept=accept_mass_change)
-        write_tables(index, static.places, stage, steps)
+        found = news(index.directory, _base(stage, since, static.head), static.head.seq)
+        lost = require_few_lost(index.records, found, len(static.places), accept=accept_mass_change)
+        write_tables(index, static, stage, steps)
         root = _root(index, static, found, released or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         root = _with_cards(stage, root, found, lost)
         _reuse(stage, root)
@@ -86,21 +86,31 @@ def require_sound(index: Index) -> None:
         raise NotSound(f"{index.directory}: has no change feed; run `swindex index build --index {index.directory}`")
     if errors:
         first = f"{errors[0].code}: {errors[0].where}: {errors[0].message}"
-        raise NotSound(f"{index.directory}: {len(errors)} errors, not released; the first is {first}")
+        raise NotSound(
+            f"{index.directory}: {len(errors)} errors, not released; the first is {first}; run `swindex index check`"
+        )
 
 
-def _base(stage: Staging, since: Path | None, static: Static) -> Head | None:
+def _base(stage: Staging, since: Path | None, head: Head) -> Head | None:
     """The release before: a release of the same changes is made anew, and goes on from the one that it went on from."""
     last = read_root(since) if since else read_root(stage.directory) if stage.has(ROOT) else None
     if last is None:
         return None
-    return last.previous if since is None and last.head == Head(static.chain, static.seq) else last.head
+    return last.previous if since is None and last.head == head else last.head
 
 
 def _root(index: Index, static: Static, found: News, released: str) -> Root:
-    said = {name: value for name, value in static._asdict().items() if name != "places"}
-    crawl = heartbeat.read(index.directory)["crawl"]
-    return Root(crawl=crawl, files={}, previous=found.base, released=released, schema=SCHEMA_VERSION, **said)
+    return Root(
+        **static.head._asdict(),
+        crawl=heartbeat.read(index.directory)["crawl"],
+        files={},
+        models=len(static.places),
+        newest=static.last.time if static.last else None,
+        previous=found.base,
+        released=released,
+        schema=SCHEMA_VERSION,
+        tree=static.tree,
+    )
 
 
 def _with_cards(stage: Staging, root: Root, found: News, lost: int) -> Root:

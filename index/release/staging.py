@@ -154,6 +154,8 @@ def remove_others(directory: Path, folder: str, named: Collection[str], files: F
 def staging(directory: Path, files: Files = FILES) -> Iterator[Staging]:
     """A release directory, made if it is not there, to make a release in; raise StoreError, Locked."""
     directory = Path(directory)
+    if "?" in str(directory):
+        raise StoreError(f"{directory}: DuckDB cannot write a file to a path with '?' in it; choose another directory")
     make_folder(directory, files)
     _require(directory)
     lock = FileLock(directory / _LOCK)

@@ -18,6 +18,7 @@ from ..site import (
     LINE_MOST,
     NO_CHAIN,
     SEGMENT,
+    Head,
     Inner,
     Leaf,
     changes_name,
@@ -34,12 +35,16 @@ from .steps import Steps, no_steps
 class Static(NamedTuple):
     """What the static part holds."""
 
-    chain: str
-    models: int
-    newest: str | None
-    seq: int
-    tree: str
+    last: Entry | None
+    """The last change."""
     places: Places
+    tree: str
+    """Digest of the top node."""
+
+    @property
+    def head(self) -> Head:
+        """The last change, as a release states it."""
+        return Head(self.last.chain, self.last.seq) if self.last else Head(NO_CHAIN, 0)
 
 
 def write_static(records: Path, entries: Iterable[Entry], staging: Staging, steps: Steps = no_steps) -> Static:
@@ -50,10 +55,7 @@ def write_static(records: Path, entries: Iterable[Entry], staging: Staging, step
         _write_segment(records, batch, places, staging)
         last = batch[-1]
         steps("segments", last.seq, last.seq)
-    tree = _write_nodes(sorted(places), "", places, staging)
-    if last is None:
-        return Static(NO_CHAIN, 0, None, 0, tree, places)
-    return Static(last.chain, len(places), last.time, last.seq, tree, places)
+    return Static(last, places, _write_nodes(sorted(places), "", places, staging))
 
 
 # --- segments ---
