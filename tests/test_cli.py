@@ -85,6 +85,7 @@ def test_the_commands_are_those_that_exist() -> None:
         "index build",
         "index check",
         "index stats",
+        "index release",
     }
 
 
