@@ -78,7 +78,7 @@ def _check_end(directory: Path, number: int) -> Iterator[Finding]:
 
 def _compare(directory: Path) -> Iterator[Finding]:
     newest = feed.newest(directory)  # before the log is read: what comes later is no fault
-    with Untold(directory) as untold:
+    with Untold.of(directory) as untold:
         for entry in feed.written(directory):
             which = f"version {entry.version} of {entry.model_id}"
             if untold.is_known(entry):

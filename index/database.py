@@ -15,12 +15,14 @@ from pathlib import Path
 
 import duckdb
 
-from . import feed, feeding, fill
+from . import feed, feeding, fill, log
 from .errors import DamagedFeed, StaleDatabase, StoreError, os_reason
 from .feed import Entry
 from .files import publish
+from .rows import Versions
 from .store import Index
 from .tables import LAYOUT, TABLES
+from .untold import Untold, placed
 
 _STORAGE = "v1.2.0"
 """Oldest DuckDB that can open the file."""
@@ -65,16 +67,24 @@ def update(index: Index, model_ids: Iterable[str] = ()) -> Path:
 
 
 def _build(index: Index) -> Path:
-    feeding.mend(index.directory, index.files)
-    with _private(index.directory) as folder:
+    with _private(index.directory) as folder, Untold() as untold:
         made = folder / index.database.name
         with _attached(made) as con:
             fill.make_tables(con)
-            fill.insert(con, folder, (index.versions(model_id) for model_id in index.models()))
+            fill.insert(con, folder, _noted(index, untold))
+            feeding.mend(index.directory, untold, index.files)
             fill.note(con, feed.newest(index.directory))
             con.execute("CHECKPOINT d")
         publish(made, index.database, index.files)
     return index.database
+
+
+def _noted(index: Index, untold: Untold) -> Iterator[Versions]:
+    """All versions of each model, which the feed is then to tell of."""
+    for model_id in index.models():
+        versions, path = index.versions(model_id), log.path_of(index.records, model_id)
+        untold.add([placed(path, n, feeding.entry_of(record)) for n, (record, _) in enumerate(versions, 1)])
+        yield versions
 
 
 def _update(index: Index, model_ids: list[str]) -> Path:

@@ -10,6 +10,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from ..schema.record import Record
 from . import feed, log
 from .errors import DamagedFeed, StoreError, os_reason
 from .feed import Entry
@@ -34,7 +35,8 @@ class Feed:
             return
         with suppress(DamagedFeed):
             if not feed.segments(self.directory):
-                mend(self.directory, self.files)
+                with Untold.of(self.directory) as untold:
+                    mend(self.directory, untold, self.files)
             self._cut()
             self.keep(_last(self.directory))
 
@@ -95,22 +97,26 @@ def _last(directory: Path) -> Entry | None:
     return None
 
 
+def entry_of(record: Record) -> Entry:
+    """As `feed.entry_of`, of a record that is read already."""
+    told, outcome = record.provenance, str(record.status.outcome)
+    withdrawn = told.withdrawn is not None
+    return Entry(feed.START, told.digest, record.model.id, outcome, 1, told.time, told.version, withdrawn)
+
+
 # --- mending ---
 
 
-def mend(directory: Path, files: Files = FILES) -> bool:
-    """Make the feed tell of every version in the log once and of nothing else; whether it had to change.
+def mend(directory: Path, untold: Untold, files: Files = FILES) -> None:
+    """Make the feed tell once of every version in the log, which `untold` has, and of nothing else; raise StoreError.
 
-    Reads every log; raise DamagedLog, StoreError.
+    A feed that does so already is not written.
     """
-    with Untold(directory) as untold:
-        kept = _kept(directory, untold)
-        left = untold.left()
-        first = next(left, None)
-        if first is None and _ends_with(directory, kept):
-            return False
+    kept = _kept(directory, untold)
+    left = untold.left()
+    first = next(left, None)
+    if first is not None or not _ends_with(directory, kept):
         _rewrite(directory, kept, _placed(kept, chain([first] if first else [], left)), files)
-    return True
 
 
 def _kept(directory: Path, untold: Untold) -> Entry | None:

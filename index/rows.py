@@ -7,6 +7,7 @@ the names of its types.
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from ..schema.record import Record
@@ -31,9 +32,16 @@ class Row:
     def value(self, at: str) -> Any:
         """The value at a dotted path, null where a step is null; `#path` is the length of what is there."""
         held: Any = self
-        for name in at.removeprefix("#").split("."):
-            held = None if held is None else getattr(held, name)
-        return len(held) if at.startswith("#") else held
+        for name in _steps(at):
+            if held is None:
+                break
+            held = getattr(held, name)
+        return len(held) if at[0] == "#" else held
+
+
+@cache
+def _steps(at: str) -> tuple[str, ...]:
+    return tuple(at.removeprefix("#").split("."))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ Knows what a change says of a version, not where the feed stands.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Self
 
@@ -20,13 +21,26 @@ CREATE TABLE versions (model_id, version, time, line, told DEFAULT 0, PRIMARY KE
 
 
 class Untold:
-    """The versions in the log that no change has told of yet; reads every log, raise DamagedLog, StoreError."""
+    """The versions in the log that no change has told of yet; nothing is in it until it is filled."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self) -> None:
         self._table = sqlite3.connect("")  # a private file that has no name
         self._table.execute("PRAGMA journal_mode = OFF")
         self._table.execute(_TABLE)
-        self._table.executemany("INSERT INTO versions VALUES (?, ?, ?, ?, 0)", _versions(directory / "records"))
+
+    @classmethod
+    def of(cls, directory: Path) -> Self:
+        """Read every log of an index; raise DamagedLog, StoreError."""
+        made = cls()
+        for path in log.log_paths(directory / "records") if log.is_folder(directory / "records") else ():
+            made.add([placed(path, n, _entry(path, n, line)) for n, line in enumerate(log.read_lines(path)[0], 1)])
+        return made
+
+    def add(self, history: Sequence[Entry]) -> None:
+        """Add what changes have to say of a model's versions, oldest first."""
+        times = accumulate((entry.time for entry in history), max)
+        rows = [(e.model_id, e.version, time, _said(e)) for e, time in zip(history, times, strict=True)]
+        self._table.executemany("INSERT INTO versions VALUES (?, ?, ?, ?, 0)", rows)
 
     def __enter__(self) -> Self:
         return self
@@ -69,20 +83,15 @@ def _said(entry: Entry) -> bytes:
     return feed.line_of(entry._replace(chain=feed.START, seq=1))
 
 
-def _versions(records: Path) -> Iterator[tuple[str, int, str, bytes]]:
-    for path in log.log_paths(records) if log.is_folder(records) else ():
-        time = ""
-        for number, line in enumerate(log.read_lines(path)[0], 1):
-            entry = _entry(path, number, line)
-            time = max(time, entry.time)
-            yield entry.model_id, number, time, _said(entry)
+def placed(path: Path, number: int, entry: Entry) -> Entry:
+    """The same, if line `number` of this log is the place of that version; raise DamagedLog."""
+    if (entry.model_id, entry.version) != (log.id_of(path), number):
+        raise log.damaged(path, number, f"version {entry.version} of {entry.model_id}")
+    return entry
 
 
 def _entry(path: Path, number: int, line: bytes) -> Entry:
     try:
-        entry = feed.entry_of(strict_loads(line))
+        return feed.entry_of(strict_loads(line))
     except (DamagedFeed, JsonError) as error:
         raise log.damaged(path, number, str(error)) from None
-    if (entry.model_id, entry.version) != (log.id_of(path), number):
-        raise log.damaged(path, number, f"version {entry.version} of {entry.model_id}")
-    return entry

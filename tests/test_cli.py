@@ -341,7 +341,7 @@ def test_check_with_an_error_is_exit_status_1(index: Index, capsys: Capture) -> 
     assert main(["index", "check", "--index", str(index.directory)]) == 1
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("error empty-log: ")
-    assert said[-1] == "2 models, 1 errors, 1 warnings"
+    assert said[-1] == "2 models, 1 errors, 2 warnings"
 
 
 def test_check_as_json_gives_codes(index: Index, capsys: Capture) -> None:
