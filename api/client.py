@@ -22,8 +22,9 @@ class Client:
     """An index to ask: a directory, a release of one, `https://...`, or `hf://datasets/ORG/NAME[@REVISION]`.
 
     Without `source` it is $SWINDEX_INDEX if that is set, else the one shipped with swindex. `offline` asks nobody and
-    answers from what was read before. What is read from elsewhere is checked by its digests; one that went back or was
-    forked since it was read last is an error. Methods raise StoreError where the index cannot be read.
+    answers from what was read before. What is read from elsewhere is checked by its digests; an index that went back or
+    was forked since it was read last is an error. It is asked once what is newest: to see what came later, make another
+    Client. Methods raise StoreError where the index cannot be read.
     """
 
     def __init__(self, source: str | Path | None = None, *, offline: bool = False) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -198,7 +197,7 @@ def test_a_model_is_not_its_own_base(index: Index, ask: Callable[..., Json]) -> 
     assert ask("org/child")["inherited_from"] is None
 
 
-def test_the_index_is_as_old_as_its_newest_record(index: Index, ask: Callable[..., Json]) -> None:
+def test_what_is_told_of_the_index(index: Index, ask: Callable[..., Json]) -> None:
     index.append(make.found("org/b"))
     index.append(make.make(make.found_parts("org/a"), time="2026-11-22T00:00:00Z"))
 
@@ -213,10 +212,12 @@ def test_the_index_is_as_old_as_its_newest_record(index: Index, ask: Callable[..
     }
 
 
-def test_an_index_without_a_feed_is_as_old_as_its_newest_record(index: Index, ask: Callable[..., Json]) -> None:
-    index.append(make.make(make.found_parts("org/a"), time="2026-11-22T00:00:00Z"))
+@pytest.mark.parametrize("has_feed", [True, False])
+def test_the_index_is_as_old_as_its_last_change(index: Index, ask: Callable[..., Json], has_feed: bool) -> None:
     index.append(make.found("org/b"))
-    shutil.rmtree(index.directory / "changes")
+    index.append(make.make(make.found_parts("org/a"), time="2026-11-22T00:00:00Z"))
+    if not has_feed:
+        feed.segment(index.directory, 0).unlink()
 
     assert ask("org/b")["index"]["time"] == "2026-11-22T00:00:00Z"
 

@@ -1,6 +1,7 @@
 """`make bench`: the figures of the README, each measured side by side with the usual way in one run on this machine.
 
-`make bench-large` (--large): 7 billion parameters from disk, 70 billion from a Hub that makes them up as it sends them.
+`make bench-large` (--large): 7 billion parameters from disk, 70 billion from a Hub that makes them up as it sends them,
+an index of a million models.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from tests.bench.bench import PROMPT, RESERVE, SWINDEX, TEXT, TIMES, Bench
 from tests.bench.crawls import faults, listing, workers
+from tests.bench.many import scale, scale_large
 from tests.bench.processes import MB, Timed, in_turn
 from tests.bench.report import Report, machine
 from tests.bench.serve import serving
@@ -192,8 +194,8 @@ def outcome(ours: Timed) -> str:
     return f"{ours.scan['scans'][-1]['outcome']}, {[w['id'] for w in ours.scan['super_weights']]}"
 
 
-DEFAULT: tuple[Callable[[Bench], None], ...] = (lookup, detection, hub, sizes, effects, listing, workers, faults)
-LARGE: tuple[Callable[[Bench], None], ...] = (large, huge)
+DEFAULT: tuple[Callable[[Bench], None], ...] = (lookup, detection, hub, sizes, effects, listing, workers, faults, scale)
+LARGE: tuple[Callable[[Bench], None], ...] = (large, huge, scale_large)
 
 
 def main() -> None:
@@ -201,9 +203,12 @@ def main() -> None:
     names = {f.__name__: f for f in (*DEFAULT, *LARGE)}
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="counted runs of each command")
-    parser.add_argument("--large", action="store_true", help="7 B from disk (13.5 GB are written), 70 B from a Hub")
+    parser.add_argument(
+        "--large", action="store_true", help="7 B from disk (13.5 GB are written), 70 B from a Hub, 1 M models"
+    )
     parser.add_argument("--only", choices=list(names), action="append", help="just this; may be repeated")
     parser.add_argument("--folder", type=Path, help="where to keep generated checkpoints (3.2 GB, large: 17 GB)")
+    parser.add_argument("--models", type=int, default=10_000, help="of the index of many models")
     arguments = parser.parse_args()
     chosen = [names[n] for n in arguments.only] if arguments.only else LARGE if arguments.large else DEFAULT
     name = "-".join(["bench", *(arguments.only or (["large"] if arguments.large else []))])
@@ -211,7 +216,7 @@ def main() -> None:
     print(f"{facts['processor']}, {facts['cores']} cores, {facts['memory_gb']} GB, Python {platform.python_version()}; "
           "medians")  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="swindex-bench-") as temporary:
-        bench = Bench(arguments.folder or Path(temporary), arguments.runs, Report(name))
+        bench = Bench(arguments.folder or Path(temporary), arguments.runs, Report(name), arguments.models)
         for each in chosen:
             each(bench)
 

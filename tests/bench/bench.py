@@ -20,8 +20,8 @@ PROMPT = 2 * 64
 class Bench:
     """The benchmarks, and where their checkpoints are."""
 
-    def __init__(self, folder: Path, runs: int, report: Report) -> None:
-        self.folder, self.runs, self.report = folder, runs, report
+    def __init__(self, folder: Path, runs: int, report: Report, models: int = 10_000) -> None:
+        self.folder, self.runs, self.report, self.models = folder, runs, report, models
 
     def made(self, name: str) -> Path:
         """The generated checkpoint, written if it is not there."""
