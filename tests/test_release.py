@@ -246,6 +246,9 @@ def test_a_release_never_goes_back(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match="never goes back"):
         release(Index(tmp_path / "older"), tmp_path / "release", released=NOW)
+    release(Index(tmp_path / "older"), tmp_path / "first", released=NOW)
+    with pytest.raises(StoreError, match="never goes back"):
+        release(Index(tmp_path / "older"), tmp_path / "release", since=tmp_path / "first", released=NOW)
     assert content(tmp_path / "release") == before
 
 

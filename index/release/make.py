@@ -19,7 +19,7 @@ from .changelog import changelog
 from .croissant import croissant
 from .derived import described, write_tables
 from .facts import about, facts_of
-from .news import News, news, require_few_lost
+from .news import News, news, require_continued, require_few_lost
 from .prune import prune_release
 from .staging import IMMUTABLE, Staging, file_at, read_root, staging
 from .static import Static, write_static
@@ -67,6 +67,8 @@ def release(
     require_sound(index)
     with staging(directory, files) as stage:
         static = write_static(index.records, feed.read(index.directory), stage, steps)
+        if stage.has(ROOT):
+            require_continued(index.directory, read_root(stage.directory).head, static.head.seq)
         found = news(index.directory, _base(stage, since, static.head), static.head.seq)
         lost = require_few_lost(index.records, found, len(static.places), accept=accept_mass_change)
         write_tables(index, static, stage, steps)

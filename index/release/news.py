@@ -73,15 +73,15 @@ def news(directory: Path, base: Head | None, seq: int) -> News:
     """What changed up to change `seq` since the release that ended with `base`; raise StoreError if it goes back."""
     since = base.seq if base else 0
     if base:
-        _require_continued(directory, base, seq)
+        require_continued(directory, base, seq)
     now = {entry.model_id: entry for entry in islice(feed.read(directory, since), seq - since)}
     earlier = islice(feed.read(directory), since) if now else ()
     before = {entry.model_id: entry for entry in earlier if entry.model_id in now}
     return News(base, tuple(Change(before.get(model_id), now[model_id]) for model_id in sorted(now)))
 
 
-def _require_continued(directory: Path, base: Head, seq: int) -> None:
-    """Refuse an index that lacks changes of the release before, or has others."""
+def require_continued(directory: Path, base: Head, seq: int) -> None:
+    """Refuse an index that lacks changes of a release before it, or has others; raise StoreError."""
     if base.seq > seq:
         raise StoreError(
             f"{directory}: ends with change {seq}, the last release with {base.seq}: a release never goes back"

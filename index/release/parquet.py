@@ -24,7 +24,7 @@ FOLDER = "parquet"
 LEFT_OUT = {"records": ("line",)}
 """Columns by table that the DuckDB file has and Parquet has not: whole versions stand in `versions/`."""
 FILE_ROWS = 1_000_000
-GROUP_ROWS = 100_000
+GROUP_ROWS = 50_000
 _BATCH_ROWS = 1_000
 
 _TYPES = {
