@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,10 @@ from swindex.api.download import Format, download
 from swindex.api.download import files as by_digest
 from swindex.api.remote.fetch import Folder
 from swindex.api.remote.web import Http, HubDataset, Patience
-from swindex.index import feed
+from swindex.index import database, feed
 from swindex.index.check import check
 from swindex.index.errors import StoreError
+from swindex.index.release import release
 from swindex.index.store import Index
 
 from .copies import LATER, content, filled, grow, published, with_files
@@ -288,3 +291,59 @@ def test_every_format_comes_from_every_source(
     lines, duckdb = kind is Format.JSONL, kind is Format.DUCKDB
     assert content(copy) == (content(index.directory) if lines else {})
     assert held(copy) == {p: d for p, d in FILES.items() if not lines and (p == "index.duckdb") == duckdb}
+
+
+def test_a_release_of_all_forms_comes_in_every_format(index: Index, tmp_path: Path) -> None:
+    site = tmp_path / "full"
+    release(index, site)
+    for kind in Format:
+        download(str(site), tmp_path / kind, kind)
+    grow(index, 0)
+    made = release(index, site).root
+
+    reports = {kind: download(str(site), tmp_path / kind, kind) for kind in Format}
+
+    assert {kind: report.how for kind, report in reports.items()} == {
+        Format.JSONL: "changes",
+        Format.PARQUET: "files",
+        Format.DUCKDB: "changes",
+    }
+    assert content(tmp_path / "jsonl") == content(index.directory)
+    tables = {path for path in made.files if path.startswith("parquet/")}
+    assert set(held(tmp_path / "parquet")) == tables
+    assert held(tmp_path / "parquet") == {path: (site / path).read_bytes() for path in tables}
+    shutil.copy(tmp_path / "duckdb" / "index.duckdb", index.database)
+    assert database.verify(index) == []
+
+
+def test_a_bad_line_to_the_hub_is_gone_on_with(
+    hub: Hub, index: Index, site: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    hub.add_folder("org/flaky", site, kind="datasets")
+    hub.fault("any", "org/flaky", probability=0.4, seed=3)
+    try:
+        for _ in range(20):
+            with suppress(StoreError):
+                source = HubDataset("hf://datasets/org/flaky", Patience(read=1, sleep=lambda _: None))
+                download(source, copy)
+                break
+    finally:
+        hub.clear()
+
+    assert content(copy) == content(index.directory)
+
+
+@pytest.mark.parametrize("kind", Format)
+def test_progress_is_told_up_to_the_end(site: Path, copy: Path, kind: Format) -> None:
+    told: list[tuple[str, int, int]] = []
+
+    download(str(with_files(site, FILES)), copy, kind, step=lambda *step: told.append(step))
+
+    whole = {
+        Format.JSONL: ("versions", 6, 6),
+        Format.PARQUET: ("bytes", 300, 300),
+        Format.DUCKDB: ("bytes", 5000, 5000),
+    }
+    assert told[-1] == whole[kind]
+    assert all(done <= of for _, done, of in told)
