@@ -21,6 +21,8 @@ from . import records as make
 RELEASED = "2026-11-20T00:00:00Z"
 LATER = "2026-11-21T00:00:00Z"
 TIME = "2026-11-20T12:00:00Z"
+FILES = {"index.duckdb": b"D" * 5000, "parquet/models/00000.parquet": b"P" * 300, "parquet/scans/00000.parquet": b""}
+"""Files that a release may have, with what is not in them."""
 
 
 def filled(directory: Path) -> Index:
@@ -45,6 +47,12 @@ def grow(index: Index, number: int, model_id: str = "org/other") -> None:
 def content(directory: Path) -> dict[str, bytes]:
     """Every line of records and changes, by file."""
     found = (p for part in ("records", "changes") for p in (directory / part).rglob("*.jsonl"))
+    return {p.relative_to(directory).as_posix(): p.read_bytes() for p in found}
+
+
+def held(directory: Path) -> dict[str, bytes]:
+    """The files of tables, by path."""
+    found = (*directory.glob("parquet/*/*"), *directory.glob("*.duckdb"))
     return {p.relative_to(directory).as_posix(): p.read_bytes() for p in found}
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from swindex.api import origin
 from swindex.api.download import Format, download
-from swindex.api.download import files as by_digest
 from swindex.api.remote.fetch import Folder
 from swindex.api.remote.web import Http, HubDataset, Patience
-from swindex.index import feed
+from swindex.index import database, feed
 from swindex.index.check import check
 from swindex.index.errors import StoreError
+from swindex.index.release import release
 from swindex.index.store import Index
 
-from .copies import LATER, content, filled, grow, published, with_files
+from .copies import FILES, LATER, content, filled, grow, held, published, with_files
 from .hub import Hub
 
 SOURCES = ("folder", "http", "hub")
@@ -172,93 +173,6 @@ def test_segments_are_gone_over(tmp_path: Path, before: int, after: int, monkeyp
     assert content(tmp_path / "copy") == content(index.directory)
 
 
-# --- files ---
-
-FILES = {"index.duckdb": b"D" * 5000, "parquet/models/00000.parquet": b"P" * 300, "parquet/scans/00000.parquet": b""}
-PARQUET = {path: data for path, data in FILES.items() if path.startswith("parquet")}
-
-
-def held(directory: Path) -> dict[str, bytes]:
-    found = (*directory.glob("parquet/*/*"), *directory.glob("*.duckdb"))
-    return {p.relative_to(directory).as_posix(): p.read_bytes() for p in found}
-
-
-def test_parquet_is_the_files_of_the_release(site: Path, copy: Path) -> None:
-    report = download(str(with_files(site, FILES)), copy, Format.PARQUET)
-
-    assert held(copy) == PARQUET
-    assert (report.how, report.files, report.changes) == ("files", 2, 0)
-
-
-def test_a_file_larger_than_a_piece(site: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(by_digest, "CHUNK", 100)
-
-    report = download(str(with_files(site, FILES)), copy, Format.PARQUET)
-
-    assert held(copy) == PARQUET
-    assert report.requests == 1 + 3
-
-
-def test_only_files_whose_content_changed_are_fetched(site: Path, copy: Path) -> None:
-    download(str(with_files(site, FILES)), copy, Format.PARQUET)
-    changed = {**FILES, "parquet/models/00000.parquet": b"Q" * 301, "parquet/new/00000.parquet": b"N"}
-
-    report = download(str(with_files(site, changed)), copy, Format.PARQUET)
-
-    assert held(copy) == {p: d for p, d in changed.items() if p.startswith("parquet")}
-    assert report.bytes == (site / "root.json").stat().st_size + 301 + 1
-    assert report.files == 2
-
-
-def test_a_table_that_is_gone_goes(site: Path, copy: Path) -> None:
-    download(str(with_files(site, FILES)), copy, Format.PARQUET)
-    fewer = {p: d for p, d in FILES.items() if "models" in p}
-
-    download(str(with_files(site, fewer)), copy, Format.PARQUET)
-
-    assert held(copy) == fewer
-
-
-def test_a_file_that_was_damaged_here_is_fetched_again(site: Path, copy: Path) -> None:
-    download(str(with_files(site, FILES)), copy, Format.PARQUET)
-    (copy / "parquet" / "models" / "00000.parquet").write_bytes(b"X" * 300)
-
-    download(str(site), copy, Format.PARQUET)
-
-    assert held(copy) == PARQUET
-
-
-@pytest.mark.parametrize("left", [b"P" * 200, b"X" * 200, b"P" * 300, b"X" * 300, b"P" * 400])
-def test_what_is_left_of_an_earlier_try_is_gone_on_with_or_not(site: Path, copy: Path, left: bytes) -> None:
-    with_files(site, {"parquet/models/00000.parquet": b"P" * 300})
-    part = copy / ".download" / f"{hashlib.sha256(b'P' * 300).hexdigest()}.part"
-    part.parent.mkdir(parents=True)
-    part.write_bytes(left)
-
-    report = download(str(site), copy, Format.PARQUET)
-
-    assert held(copy) == {"parquet/models/00000.parquet": b"P" * 300}
-    reads = {b"P" * 200: 100, b"X" * 200: 100 + 300, b"P" * 300: 0, b"X" * 300: 300, b"P" * 400: 300}
-    assert report.bytes - (site / "root.json").stat().st_size == reads[left]
-
-
-def test_forms_lie_side_by_side(index: Index, site: Path, copy: Path) -> None:
-    for kind in (Format.PARQUET, Format.DUCKDB, Format.JSONL):
-        download(str(with_files(site, FILES)), copy, kind)
-
-    noted = origin.read(copy)
-    assert held(copy) == FILES
-    assert content(copy) == content(index.directory)
-    assert noted is not None
-    assert noted["seq"] == noted["files"]["parquet"]["seq"] == noted["files"]["duckdb"]["seq"] == 6
-
-
-@pytest.mark.parametrize(("kind", "what"), [(Format.PARQUET, "Parquet"), (Format.DUCKDB, "DuckDB")])
-def test_a_release_without_these_files_says_so(site: Path, copy: Path, kind: Format, what: str) -> None:
-    with pytest.raises(StoreError, match=f"has no {what} files; choose another --format"):
-        download(str(with_files(site, {})), copy, kind)
-
-
 # --- from everywhere ---
 
 
@@ -288,3 +202,59 @@ def test_every_format_comes_from_every_source(
     lines, duckdb = kind is Format.JSONL, kind is Format.DUCKDB
     assert content(copy) == (content(index.directory) if lines else {})
     assert held(copy) == {p: d for p, d in FILES.items() if not lines and (p == "index.duckdb") == duckdb}
+
+
+def test_a_release_of_all_forms_comes_in_every_format(index: Index, tmp_path: Path) -> None:
+    site = tmp_path / "full"
+    release(index, site)
+    for kind in Format:
+        download(str(site), tmp_path / kind, kind)
+    grow(index, 0)
+    made = release(index, site).root
+
+    reports = {kind: download(str(site), tmp_path / kind, kind) for kind in Format}
+
+    assert {kind: report.how for kind, report in reports.items()} == {
+        Format.JSONL: "changes",
+        Format.PARQUET: "files",
+        Format.DUCKDB: "changes",
+    }
+    assert content(tmp_path / "jsonl") == content(index.directory)
+    tables = {path for path in made.files if path.startswith("parquet/")}
+    assert set(held(tmp_path / "parquet")) == tables
+    assert held(tmp_path / "parquet") == {path: (site / path).read_bytes() for path in tables}
+    shutil.copy(tmp_path / "duckdb" / "index.duckdb", index.database)
+    assert database.verify(index) == []
+
+
+def test_a_bad_line_to_the_hub_is_gone_on_with(
+    hub: Hub, index: Index, site: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    hub.add_folder("org/flaky", site, kind="datasets")
+    hub.fault("any", "org/flaky", probability=0.4, seed=3)
+    try:
+        for _ in range(20):
+            with suppress(StoreError):
+                source = HubDataset("hf://datasets/org/flaky", Patience(read=1, sleep=lambda _: None))
+                download(source, copy)
+                break
+    finally:
+        hub.clear()
+
+    assert content(copy) == content(index.directory)
+
+
+@pytest.mark.parametrize("kind", Format)
+def test_progress_is_told_up_to_the_end(site: Path, copy: Path, kind: Format) -> None:
+    told: list[tuple[str, int, int]] = []
+
+    download(str(with_files(site, FILES)), copy, kind, step=lambda *step: told.append(step))
+
+    whole = {
+        Format.JSONL: ("versions", 6, 6),
+        Format.PARQUET: ("bytes", 300, 300),
+        Format.DUCKDB: ("bytes", 5000, 5000),
+    }
+    assert told[-1] == whole[kind]
+    assert all(done <= of for _, done, of in told)

@@ -21,7 +21,7 @@ from swindex.index.check import check
 from swindex.index.errors import Locked, StoreError
 from swindex.index.store import Index
 
-from .copies import LATER, Broken, content, filled, grow, published, with_files
+from .copies import LATER, Broken, content, filled, grow, held, published, with_files
 from .test_store_faults import CHILD, ROOT, Failing, PowerFailureError, Volatile
 
 FILES = {"index.duckdb": b"D" * 500, "parquet/models/00000.parquet": b"P" * 250, "parquet/scans/00000.parquet": b"S"}
@@ -68,11 +68,6 @@ def faults(copy: Path, whole: Index) -> list[str]:
     newest = feed.newest(copy)
     versions = sum(len(Index(copy).versions(m)) for m in Index(copy).models())
     return wrong + ([] if versions == (newest.seq if newest else 0) else [f"{versions} versions, {newest}"])
-
-
-def held(directory: Path) -> dict[str, bytes]:
-    found = (*directory.glob("parquet/*/*"), *directory.glob("*.duckdb"))
-    return {p.relative_to(directory).as_posix(): p.read_bytes() for p in found}
 
 
 def of(kind: Format, files: dict[str, bytes]) -> dict[str, bytes]:
@@ -187,41 +182,6 @@ def test_a_writer_of_the_copy_is_waited_for_and_named(site: Path, index: Index, 
 
     download(str(site), copy)
     assert content(copy) == content(index.directory)
-
-
-@pytest.mark.parametrize("name", ["notes.txt", ".hidden", "parquet"])
-def test_another_folder_is_refused(site: Path, tmp_path: Path, name: str) -> None:
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    (copy / name).mkdir()
-
-    with pytest.raises(StoreError, match=r"copy: holds other files; choose another directory with --to DIR"):
-        download(str(site), copy)
-    assert [p.name for p in copy.iterdir()] == [name]
-
-
-def test_an_index_of_somebody_is_refused(index: Index, site: Path) -> None:
-    before = content(index.directory)
-
-    with pytest.raises(StoreError, match="holds an index that was not downloaded; choose another directory"):
-        download(str(site), index.directory)
-    assert content(index.directory) == before
-
-
-def test_a_file_is_no_target(site: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-
-    with pytest.raises(StoreError, match=r"file: cannot be looked into: Not a directory"):
-        download(str(site), tmp_path / "file")
-
-
-@pytest.mark.parametrize("kind", Format)
-def test_a_source_that_is_no_release_makes_nothing(tmp_path: Path, kind: Format) -> None:
-    (tmp_path / "empty").mkdir()
-
-    with pytest.raises(StoreError, match=r"root\.json: not there"):
-        download(str(tmp_path / "empty"), tmp_path / "copy", kind)
-    assert not (tmp_path / "copy").exists()
 
 
 # --- a first download that a crash left behind ---

@@ -1,4 +1,4 @@
-"""A full disk, missing permissions, other processes and kills: what a download does then, in processes of its own."""
+"""A full disk, missing permissions, other folders, other processes, kills: what a download does then."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from swindex.api.download import download
+from swindex.api.download import Format, download
+from swindex.index.errors import StoreError
 from swindex.index.store import Index
 
 from .copies import LATER, content, filled, grow, published
@@ -36,6 +37,46 @@ def site(index: Index, before: Path, tmp_path: Path) -> Path:
     grow(index, 0, "brand/new")
     return published(index, site, LATER)
 
+
+# --- what is no place for a copy, or no source ---
+
+
+@pytest.mark.parametrize("name", ["notes.txt", ".hidden", "parquet"])
+def test_another_folder_is_refused(site: Path, tmp_path: Path, name: str) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / name).mkdir()
+
+    with pytest.raises(StoreError, match=r"copy: holds other files; choose another directory with --to DIR"):
+        download(str(site), copy)
+    assert [p.name for p in copy.iterdir()] == [name]
+
+
+def test_an_index_of_somebody_is_refused(index: Index, site: Path) -> None:
+    before = content(index.directory)
+
+    with pytest.raises(StoreError, match="holds an index that was not downloaded; choose another directory"):
+        download(str(site), index.directory)
+    assert content(index.directory) == before
+
+
+def test_a_file_is_no_target(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(StoreError, match=r"file: cannot be looked into: Not a directory"):
+        download(str(site), tmp_path / "file")
+
+
+@pytest.mark.parametrize("kind", Format)
+def test_a_source_that_is_no_release_makes_nothing(tmp_path: Path, kind: Format) -> None:
+    (tmp_path / "empty").mkdir()
+
+    with pytest.raises(StoreError, match=r"root\.json: not there"):
+        download(str(tmp_path / "empty"), tmp_path / "copy", kind)
+    assert not (tmp_path / "copy").exists()
+
+
+# --- in processes of their own ---
 
 CODE = """
 from swindex.api.download import download

@@ -18,6 +18,7 @@ from swindex.api.main import Lookup, main, plain_lookup
 from swindex.api.names import nearest, parse_asked
 from swindex.api.reading import Local, _newest_time
 from swindex.api.report import warnings
+from swindex.index import feed
 from swindex.index.errors import DamagedLog, NotInIndex, StoreError
 from swindex.index.store import Index
 from swindex.schema.errors import UsageError

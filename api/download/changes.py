@@ -46,7 +46,7 @@ class News(NamedTuple):
     """New changes of one segment."""
 
     number: int
-    size: int
+    total: int
     """Changes in the segment as the release has it: part of its name."""
     entries: tuple[Entry, ...]
     earlier: tuple[Entry, ...] = ()
@@ -133,7 +133,7 @@ def _has(source: Source, root: Root, since: Since) -> bool:
 
 def versions(source: Source, news: News, start: int) -> Iterator[tuple[Entry, bytes]]:
     """The new changes of a segment, each with its line, which is not checked yet; `start` is where the first begins."""
-    name = site.versions_name(news.number, news.size)
+    name = site.versions_name(news.number, news.total)
     most = min(len(news.entries) * (site.LINE_MOST + 1), VERSIONS_MOST)
     *lines, rest = present(source, name, start=start, most=most).split(b"\n")
     if rest or len(lines) != len(news.entries):

@@ -15,11 +15,10 @@ from ...index.files import Files, close_quietly, make_folder, sync_folder, write
 from ...index.site import ROOT, File
 from ..remote.fetch import Source
 from .counted import Steps
-from .target import Target
+from .target import PART, Target
 
 CHUNK = 8 << 20
 """Bytes asked for at a time: what a kill or a cut connection costs."""
-_SUFFIX = ".part"
 
 
 def fetch(source: Source, wanted: Mapping[str, File], target: Target, step: Steps | None = None) -> int:
@@ -67,7 +66,7 @@ def place(part: Path, path: Path, files: Files) -> None:
 
 
 def _part(target: Target, file: File) -> Path:
-    return target.private / f"{file.sha256}{_SUFFIX}"
+    return target.private / f"{file.sha256}{PART}"
 
 
 # --- one file ---

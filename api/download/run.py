@@ -42,7 +42,7 @@ def download(
     with target.claimed():
         done = _FETCH[kind](counted, root, target, step)
         _note(counted.name, root, target, kind)
-        target.tidy()
+        target.tidy({file.sha256 for file in root.files.values()})
     return Report(
         source=counted.name,
         target=target.directory,

@@ -5,7 +5,7 @@ Knows nothing of sources.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from ...index.store import Index
 from .. import origin
 
 PRIVATE = ".download"
+PART = ".part"
+"""Ending of the name of a file that is not whole yet; before it stands its digest."""
 _LOCK = "index.lock"
 
 
@@ -66,8 +68,9 @@ class Target:
         finally:
             self._lock.release()
 
-    def tidy(self) -> None:
-        """Remove parts of files that nobody will ask for any more."""
+    def tidy(self, wanted: Collection[str]) -> None:
+        """Remove parts of files that nobody will ask for any more: all but those of these digests."""
         with suppress(OSError):
-            for path in self.private.glob("*.part"):
-                self.files.unlink(path)
+            for path in self.private.glob(f"*{PART}"):
+                if path.name.removesuffix(PART) not in wanted:
+                    self.files.unlink(path)
