@@ -26,6 +26,8 @@ from .untold import Untold, placed
 
 _STORAGE = "v1.2.0"
 """Oldest DuckDB that can open the file."""
+_MEMORY = "512MB"
+"""What DuckDB may keep in memory while it writes; it would take most of the machine's."""
 _PRIVATE = ".build-"
 """Beginning of the name of the directory a file is made in; what a crash leaves is removed by the next build."""
 
@@ -195,6 +197,7 @@ def _private(directory: Path) -> Iterator[Path]:
 @contextmanager
 def _attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as con:
+        con.execute(f"SET memory_limit = '{_MEMORY}'; SET temp_directory = {_quoted(path.parent / 'spilled')}")
         con.execute(f"ATTACH {_quoted(path)} AS d (STORAGE_VERSION '{_STORAGE}'); USE d")
         yield con
         con.execute("USE memory; DETACH d")
