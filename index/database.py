@@ -126,7 +126,13 @@ def in_memory(index: Index) -> duckdb.DuckDBPyConnection:
 def verify(index: Index) -> list[Difference]:
     """Rebuild privately and compare with the published file, row by row; raise StaleDatabase, StoreError."""
     _filed(index)
-    with in_memory(index) as con, _translated(index.database):
+    with (
+        tempfile.TemporaryDirectory() as name,
+        _translated(index.database),
+        _attached(Path(name) / "log.duckdb") as con,
+    ):
+        fill.make_tables(con)
+        fill.insert(con, Path(name), (index.versions(model_id) for model_id in index.models()))
         con.execute(f"ATTACH {_quoted(index.database)} AS f (READ_ONLY)")
         return [difference for table in TABLES for difference in _differences(con, table.name)]
 
