@@ -26,6 +26,8 @@ from .untold import Untold, placed
 
 _STORAGE = "v1.2.0"
 """Oldest DuckDB that can open the file."""
+_MEMORY = "512MB"
+"""What DuckDB may keep in memory while it writes; it would take most of the machine's."""
 _PRIVATE = ".build-"
 """Beginning of the name of the directory a file is made in; what a crash leaves is removed by the next build."""
 
@@ -124,7 +126,13 @@ def in_memory(index: Index) -> duckdb.DuckDBPyConnection:
 def verify(index: Index) -> list[Difference]:
     """Rebuild privately and compare with the published file, row by row; raise StaleDatabase, StoreError."""
     filed(index)
-    with in_memory(index) as con, _translated(index.database):
+    with (
+        tempfile.TemporaryDirectory() as name,
+        _translated(index.database),
+        attached(Path(name) / "log.duckdb") as con,
+    ):
+        fill.make_tables(con)
+        fill.insert(con, Path(name), (index.versions(model_id) for model_id in index.models()))
         con.execute(f"ATTACH {_quoted(index.database)} AS f (READ_ONLY)")
         return [difference for table in TABLES for difference in _differences(con, table.name)]
 
@@ -199,6 +207,7 @@ def private(directory: Path) -> Iterator[Path]:
 def attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A private file, attached as `d` to be written."""
     with duckdb.connect() as con:
+        con.execute(f"SET memory_limit = '{_MEMORY}'; SET temp_directory = {_quoted(path.parent / 'spilled')}")
         con.execute(f"ATTACH {_quoted(path)} AS d (STORAGE_VERSION '{_STORAGE}'); USE d")
         yield con
         con.execute("USE memory; DETACH d")

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from glob import escape
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +17,9 @@ import duckdb
 from .feed import START, Entry
 from .rows import Table, Versions
 from .tables import LAYOUT, TABLES
+
+_AT_ONCE = 10_000
+"""Models whose rows DuckDB loads at once: it holds what it loads in memory, and the files need disk."""
 
 
 def make_tables(con: duckdb.DuckDBPyConnection) -> None:
@@ -38,12 +42,18 @@ def note(con: duckdb.DuckDBPyConnection, newest: Entry | None) -> None:
 
 
 def insert(con: duckdb.DuckDBPyConnection, folder: Path, histories: Iterable[Versions]) -> None:
-    """Insert the rows of these models by way of files in `folder`."""
+    """Insert the rows of these models by way of files in `folder`, some models at a time."""
+    rest = iter(histories)
+    for first in rest:
+        _insert(con, folder, chain([first], islice(rest, _AT_ONCE - 1)))
+
+
+def _insert(con: duckdb.DuckDBPyConnection, folder: Path, histories: Iterable[Versions]) -> None:
     with ExitStack() as stack:
         files: dict[str, IO[str]] = {
             t.name: stack.enter_context(_path(folder, t).open("w", encoding="ascii")) for t in TABLES
         }
-        longest = max((_write(files, versions) for versions in histories), default=0)
+        longest = max(_write(files, versions) for versions in histories)
     for table in TABLES:
         _load(con, table, _path(folder, table), longest)
 

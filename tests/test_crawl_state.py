@@ -390,7 +390,7 @@ def test_reading_where_there_is_nothing_writes_nothing(index: Index) -> None:
     with State.read(index) as state:
         assert list(state.known(["org/a"])) == ["org/a"]
 
-    assert sorted(p.name for p in index.directory.iterdir()) == ["index.lock", "records"]
+    assert sorted(p.name for p in index.directory.iterdir()) == ["changes", "index.lock", "records"]
 
 
 def test_the_notes_of_a_crawl_are_nothing_to_the_index(index: Index, hub: Hub) -> None:

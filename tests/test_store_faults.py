@@ -486,6 +486,7 @@ print([(f.code, f.where, f.message) for f in check(index)])
         "3 records/locked/away.jsonl: cannot be read: Permission denied\n"
         "[('unreadable', 'records/locked', 'Permission denied'), "
         "('unreadable', 'records/org/tiny.jsonl', 'Permission denied'), "
+        "('feed-unchecked', 'changes', 'not compared: mend the log first'), "
         "('database-unchecked', 'index.duckdb', 'not compared: mend the log first')]\n",
         "",
     )
@@ -574,7 +575,7 @@ def test_a_killed_writer_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
         versions = [record.provenance.version for record in index.history(make.MODEL_ID)]
         assert versions == list(range(1, len(versions) + 1))
         assert len(versions) >= acknowledged[-1]
-        assert {f.code for f in check(index)} <= {"torn-line", "database-missing"}
+        assert {f.code for f in check(index)} <= {"torn-line", "feed-torn", "database-missing"}
         index.append(make.failed(previous=index.read(make.MODEL_ID), scan_id=f"scan-{len(versions)}"))
         assert {f.code for f in check(index)} == {"database-missing"}
         assert len(index.history(make.MODEL_ID)) == len(versions) + 1
