@@ -14,8 +14,10 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from swindex.index.curation import Order, with_decision
 from swindex.index.store import Index
 from swindex.index.versions import withdraw
+from swindex.schema.decision import DecisionKind, claim_id
 from swindex.schema.observation import Metric, Remark, Source, Stance
 from swindex.schema.record import Record
 from swindex.schema.survival import Compared, Fate, Scalar, Survival, Survivor
@@ -245,4 +247,13 @@ def varied(directory: Path) -> Index:
         *(make.none_found(model_id) for model_id in ODD),
     )
     withdrawn(index, "org/gone")
+    decided(index, "org/decided")
     return index
+
+
+def decided(index: Index, model_id: str) -> None:
+    """Append a version with claims and one in which a curator took one of them out."""
+    index.add(model_id, lambda _: make.reported_parts(model_id), "tester", make.TIME)
+    claim = claim_id(index.read(model_id).observations[0])
+    order = Order(DecisionKind.WITHDRAW, "misread", "a curator", make.TIME, claims=(claim,))
+    index.add(model_id, lambda p: with_decision(p, order, index.history(model_id)), "a curator", make.TIME)

@@ -13,7 +13,7 @@ from huggingface_hub import HfApi, constants
 
 from swindex.api.main import main
 from swindex.crawler.checking import upstream
-from swindex.crawler.crawling.breaker import Rule
+from swindex.crawler.crawling.policy import BreakerRule
 from swindex.crawler.hub import retry
 from swindex.crawler.refusal import Refusal
 from swindex.index import check_across
@@ -237,7 +237,7 @@ def test_many_first_scans_of_what_was_reported_are_no_mass_change(tmp_path: Path
 
 
 def test_the_thresholds_are_those_of_the_circuit_breaker() -> None:
-    assert (Rule().least, Rule().share) == (check_across.LEAST, check_across.SHARE)
+    assert (BreakerRule().least, BreakerRule().share) == (check_across.LEAST, check_across.SHARE)
 
 
 def settled(folder: Path) -> Index:

@@ -325,7 +325,7 @@ class Feeds(RuleBasedStateMachine):
     def a_check_finds_no_error(self) -> None:
         if self.expected:
             codes = {f.code for f in check(self.index)}
-            assert codes <= {"database-missing", "database-stale", "feed-torn", "time-order"}
+            assert codes <= {"database-missing", "database-stale", "feed-torn", "time-order", "gone-since"}
 
 
 def test_feeds_are_what_a_list_gives(tmp_path: Path) -> None:

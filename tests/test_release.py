@@ -22,14 +22,12 @@ from hypothesis import strategies as st
 
 import swindex.index
 from swindex.index import feed, heartbeat, site
-from swindex.index.curation import Order, with_decision
 from swindex.index.errors import Locked, StoreError
 from swindex.index.release import release
 from swindex.index.release.parquet import LEFT_OUT, ParquetTables
 from swindex.index.release.staging import Staging, staging
 from swindex.index.store import Index
 from swindex.index.tables import TABLES
-from swindex.schema.decision import DecisionKind, claim_id
 from swindex.schema.types import Outcome
 
 from . import records as make
@@ -92,22 +90,13 @@ def test_the_shipped_index_is_released(tmp_path: Path) -> None:
     assert len(releases.jsonl(tmp_path / "release")) >= 70
 
 
-def test_a_curator_s_decision_is_released_alike(tmp_path: Path) -> None:
-    index = releases.index_of(tmp_path / "index")
-    index.add("a/b", lambda _: make.reported_parts("a/b"), "tester", make.TIME)
-    claim = claim_id(index.read("a/b").observations[0])
-    order = Order(DecisionKind.WITHDRAW, "misread", "a curator", make.TIME, claims=(claim,))
-    decided = index.add("a/b", lambda p: with_decision(p, order, index.history("a/b")), "a curator", make.TIME)
-    assert decided is not None
-    assert [len(d.claims) for d in decided.decisions] == [1]
+def test_the_claims_that_a_curator_took_out_are_told(index: Index, made: Path) -> None:
+    [decision] = index.read("org/decided").decisions
+    with duckdb.connect(str(made / "index.duckdb"), read_only=True) as con:
+        rows = con.execute("SELECT model_id, part, origin, weights FROM decision_claims").fetchall()
 
-    release(index, tmp_path / "release", released=NOW, accept_mass_change=True)
-
-    agree(index, tmp_path / "release")
-    with duckdb.connect(str(tmp_path / "release" / "index.duckdb"), read_only=True) as con:
-        rows = con.execute("SELECT part, origin, weights FROM decision_claims").fetchall()
-    taken = decided.decisions[0].claims[0]
-    assert rows == [("taken_out", taken.source.origin, list(taken.weights))]
+    [claim] = decision.claims
+    assert rows == [("org/decided", "taken_out", claim.source.origin, list(claim.weights))]
 
 
 KINDS = ("reported", "found", "none_found", "failed", "withdraw", "restore")
