@@ -272,7 +272,7 @@ def test_a_log_beside_the_feed_is_found(whole: tuple[Index, Path], tmp_path: Pat
 
 @pytest.mark.parametrize(
     "form",
-    ["changes/000000.14.jsonl", "versions/000000.14.jsonl", "parquet/super_weights/00000.parquet", "index.duckdb"],
+    ["changes/000000.16.jsonl", "versions/000000.16.jsonl", "parquet/super_weights/00000.parquet", "index.duckdb"],
 )
 def test_a_disagreement_leaves_the_last_release_as_it_was(
     whole: tuple[Index, Path], planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
@@ -280,8 +280,8 @@ def test_a_disagreement_leaves_the_last_release_as_it_was(
     shutil.copytree(whole[0].directory, tmp_path / "index")
     index = Index(tmp_path / "index")
     index.append(make.found("org/more"))
-    assert feed.newest(index.directory).seq == 14 + 1 == len(list(feed.read(index.directory)))
-    form = form.replace("14", "15")
+    assert feed.newest(index.directory).seq == 16 + 1 == len(list(feed.read(index.directory)))
+    form = form.replace("16", "17")
     before = {path: path.read_bytes() for path in planted.rglob("*") if path.is_file()}
 
     def damaged(index: Index, staging: Staging, root: site.Root, steps: Any) -> None:
