@@ -12,8 +12,8 @@ from .answer import Answer, may_change
 from .current import Current
 from .described import only_known, problems
 from .metrics import MEDIA, Metrics
-from .problems import KINDS, Problem
 from .openapi import document
+from .problems import KINDS, Problem
 from .replies import current_of, snapshot_of
 from .shapes import Health
 
