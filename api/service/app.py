@@ -5,6 +5,7 @@ figures) asks `current`.
 """
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -62,15 +63,14 @@ def bare() -> FastAPI:
 @asynccontextmanager
 async def _watching(current: Current, settings: Settings, log: Log) -> AsyncIterator[None]:
     """While the service runs: look at the index again and again, and read the catalogue if that is still to do."""
-    tasks = [asyncio.create_task(_look(current, settings.check_seconds)), asyncio.create_task(_fill(current, log))]
+    threading.Thread(target=_fill, args=(current, log), daemon=True).start()  # stopping does not wait for it
+    task = asyncio.create_task(_look(current, settings.check_seconds))
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 async def _look(current: Current, seconds: float) -> None:
@@ -79,9 +79,9 @@ async def _look(current: Current, seconds: float) -> None:
         await asyncio.to_thread(current.refresh)
 
 
-async def _fill(current: Current, log: Log) -> None:
+def _fill(current: Current, log: Log) -> None:
     try:
-        await asyncio.to_thread(current.fill)
+        current.fill()
     except SwindexError as error:
         log("no catalogue", "error", error=type(error).__name__, detail=str(error))
 

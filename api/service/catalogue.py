@@ -78,13 +78,9 @@ def named(
 ) -> Row:
     """A row; what many rows have alike is kept once."""
     key, text = model_id.lower(), intern("\n".join(sorted({name.lower() for name in names if name})))
-    alike = (_once(each) for each in (architecture, family, outcome))
-    told = (model_id if key != model_id else key, revision, *alike, super_weights, _once(verdict), _once(time))
-    return Row(key, *told, text)  # type: ignore[arg-type]
-
-
-def _once(text: str | None) -> str | None:
-    return None if text is None else intern(text)
+    own = model_id if key != model_id else key
+    kinds = (architecture and intern(architecture), family and intern(family), intern(outcome))
+    return Row(key, own, revision, *kinds, super_weights, intern(verdict), intern(time), text)
 
 
 class Catalogue:

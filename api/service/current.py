@@ -4,6 +4,7 @@ A look at the directory costs a few system calls. What it holds newly must conti
 that changed must be readable; else the old snapshot stays and the trouble is told. Blocking: for threads.
 """
 
+import asyncio
 import tempfile
 import threading
 from collections.abc import Callable
@@ -32,6 +33,8 @@ class Current:
         self._lock = threading.Lock()
         self.trouble: str | None = None
         """What is wrong with the index that should be served now; None if nothing is."""
+        self.making: dict[Any, asyncio.Task[Any]] = {}
+        """Answers being made, by snapshot and address; for the loop alone."""
         self.checked = _now()
         self.swaps = self.failures = 0
         self._mark = mark(directory)
