@@ -178,6 +178,33 @@ def test_a_request_that_does_not_come_is_given_up() -> None:
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 
+def test_a_second_request_that_does_not_come_is_given_up_though_it_trickles() -> None:
+    with serving(settings=IMPATIENT) as served, socket.create_connection((served.host, served.port)) as sock:
+        sock.settimeout(5)
+        sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(0.2)
+        for byte in b"GET / HT":
+            sock.send(bytes([byte]))
+            time.sleep(0.05)
+
+        answers = read_all(sock)
+
+    assert answers.startswith(b"HTTP/1.1 200 ")
+    assert b"HTTP/1.1 408 " in answers
+
+
+def test_a_kept_connection_is_used_again() -> None:
+    request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    with serving(settings=IMPATIENT) as served, socket.create_connection((served.host, served.port)) as sock:
+        sock.settimeout(0.3)
+        answers = []
+        for _ in range(3):  # 0.9 s, three times as long as a head may take
+            sock.sendall(request)
+            answers.append(read_all(sock))
+
+    assert [answer.startswith(b"HTTP/1.1 200 ") for answer in answers] == [True] * 3
+
+
 def test_a_body_that_does_not_come_is_given_up() -> None:
     with serving(settings=IMPATIENT) as served:
         answer = served.raw(b"POST /v1/query HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{", seconds=3)
