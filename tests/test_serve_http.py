@@ -325,6 +325,14 @@ def test_a_request_is_a_line_of_the_log_without_what_it_asked() -> None:
     assert "127.0.0.1" not in json.dumps(line)
 
 
+def test_a_file_is_logged_by_its_pattern() -> None:
+    with serving() as served:
+        served.get(FILES[1], x_request_id="r1")
+        [line] = served.lines(id="r1")
+
+    assert line["route"] == "/changes/{name}.jsonl"
+
+
 def test_addresses_are_logged_if_asked() -> None:
     with serving(log_ip=True) as served:
         served.get("/healthz", x_request_id="r1")

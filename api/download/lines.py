@@ -63,7 +63,7 @@ def _is_noted(root: Root, target: Target) -> bool:
 def _compare(source: Source, root: Root, index: Index) -> None:
     """Raise DamagedRelease if the tree of nodes, which others read, is not that of the changes."""
     made = copying.static_of(index)
-    if (made.tree, made.models) != (root.tree, root.models):
+    if (made.tree, len(made.places)) != (root.tree, root.models):
         raise DamagedRelease(
             f"{source.name}: its tree of models is not what its changes make: who asks it for one model may be told "
             "another thing; read from another copy"

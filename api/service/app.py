@@ -27,7 +27,7 @@ from .problems import Problem
 from .replies import told
 from .settings import Settings
 
-ROUTERS = (models.router, whole.router, watch.router)
+ROUTERS = (models.router, whole.router, watch.router, static.router)
 _BY_STATUS = {404: "not-found", 405: "method-not-allowed"}
 
 
@@ -52,8 +52,7 @@ def bare() -> FastAPI:
     )
     for router in ROUTERS:
         app.include_router(router)
-    app.router.routes.extend(static.routes())
-    app.state.routes = [*(route for router in ROUTERS for route in router.routes), *static.routes()]
+    app.state.routes = [route for router in ROUTERS for route in router.routes]
     for error, handler in _HANDLERS.items():
         app.add_exception_handler(error, handler)
     app.openapi = lambda: described(app)  # type: ignore[method-assign]
