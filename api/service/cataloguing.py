@@ -7,7 +7,7 @@ missing, of another index or of another version of swindex is no error.
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...index.database import filed, opened
+from ...index.database import filed, open_file
 from ...index.errors import StoreError
 from ...index.store import Index
 from ...schema.rules import STRENGTH
@@ -55,7 +55,7 @@ def _filed(directory: Path, held: Held) -> Catalogue:
 
 
 def _rows(index: Index) -> Iterator[Row]:
-    with opened(index) as con:
+    with open_file(index.database) as con:
         con.execute(_SQL)
         while some := con.fetchmany(_ROWS):
             yield from (_row(*values) for values in some)
