@@ -15,6 +15,7 @@ from swindex.api import Client
 from swindex.api.reading import shipped
 from swindex.api.service.export import export
 from swindex.index.store import Index
+from swindex.schema.types import SCHEMA_VERSION
 
 from . import records as make
 from . import released
@@ -204,7 +205,11 @@ def test_what_to_read_names_the_bytes_and_what_they_should_be(tmp_path: Path) ->
     assert found["command"] == "swindex verify org/tiny"
     assert (first["tensor"], first["index"]) == ("model.layers.1.mlp.down_proj.weight", [2, 3])
     assert (first["first"], first["last"], first["file"]) == (390, 391, "model.safetensors")
-    assert (first["bits"], first["little_endian"], first["sha256"]) == ("be8c", "8cbe", "c" * 64)
+    assert (first["bits"], first["little_endian"], first["sha256"]) == (
+        "be8c",
+        "8cbe",
+        make.found().model.files[0].sha256,
+    )
     assert (first["path"], first["missing"]) == (f"/org/tiny/resolve/{'a' * 40}/model.safetensors", None)
 
 
@@ -257,7 +262,7 @@ def test_a_release_is_served_as_the_index_it_is_of(tmp_path: Path) -> None:
 def test_the_schemas_are_those_of_the_package(served: Served) -> None:
     kept = json.loads((Path(swindex.__file__).parent / "schema" / "record.schema.json").read_text())
 
-    assert served.get("/v1/schema/1.1").json() == kept
+    assert served.get(f"/v1/schema/{SCHEMA_VERSION}").json() == kept
     assert served.get("/v1/schema/view").json()["title"] == "LookupResult"
     assert served.get("/v1/schema/9.9").status_code == 404
 
@@ -280,7 +285,11 @@ def test_the_same_answers_lie_as_files_beside_a_release(tmp_path: Path) -> None:
             found[address] = (path.read_bytes(), served.get(address + BIG.get(address, "")).content)
 
     assert {address for address, (file, answer) in found.items() if file != answer} == set()
-    assert {"/v1/models/huggyllama/llama-7b", "/v1/models/huggyllama/llama-7b/history", "/v1/schema/1.1"} <= set(found)
+    assert {
+        "/v1/models/huggyllama/llama-7b",
+        "/v1/models/huggyllama/llama-7b/history",
+        f"/v1/schema/{SCHEMA_VERSION}",
+    } <= set(found)
 
 
 BIG = {"/v1/models": "?limit=500", "/v1/changes": "?limit=500"}
