@@ -137,7 +137,7 @@ def test_a_crash_at_any_operation_leaves_log_and_feed_alike(tmp_path: Path, lost
 def test_a_kill_and_then_a_power_failure_leave_log_and_feed_alike(tmp_path: Path) -> None:
     """What a killed writer left in memory is made durable before anything is built on it."""
     draw = random.Random(5)
-    for number in range(60):
+    for number in range(30):
         root = tmp_path / str(number)
         root.mkdir()
         files, _ = dying(root / "index", draw.randrange(8, 60))

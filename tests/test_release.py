@@ -112,7 +112,7 @@ def act(index: Index, model_id: str, kind: str, number: int) -> None:
     index.add(model_id, lambda _: parts | {"remarks": ()}, f"tester {number}", make.TIME)
 
 
-@settings(max_examples=12, derandomize=True, deadline=None)
+@settings(max_examples=6, derandomize=True, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(("a/b", "a/c", "B/a", "z/z.z")), st.sampled_from(KINDS)), max_size=12), st.data()
 )

@@ -71,7 +71,7 @@ def static_files(directory: Path) -> list[Path]:
     return sorted(path for form in ("changes", "versions", "nodes") for path in (directory / form).rglob("*.json*"))
 
 
-@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2), st.integers(0, 10**9), st.integers(1, 255))
 def test_any_flipped_byte_of_segments_and_nodes_is_found(
     whole: tuple[Index, Path], which: int, place: int, bits: int

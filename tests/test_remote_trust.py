@@ -448,7 +448,7 @@ def test_a_forged_record_is_found_as_it_is(copy: Path) -> None:
     assert found.record["status"] == record["status"]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), new=json_values | st.sampled_from(HOSTILE))
 def test_a_version_of_a_forger_is_answered_or_refused(
     true: Path, tmp_path: Path, data: st.DataObject, new: Any
@@ -489,7 +489,7 @@ def test_a_forged_record_steers_no_terminal(copy: Path, capsys: pytest.CaptureFi
 # --- bytes that are nothing ---
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(under=st.sampled_from(["root.json", "nodes", "changes", "versions"]), data=st.binary(max_size=200))
 @example(under="root.json", data=b"[" * 500_000)
 @example(under="root.json", data=b'{"seq":' + b"9" * 100_000 + b"}")
