@@ -8,12 +8,13 @@ JOBS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup demo test lint types unit wheel bench bench-large schema launch questions clean
+.PHONY: help setup demo test lint types unit wheel bench bench-large schema openapi launch questions clean
 
 help:
 	@echo "make demo    a loopback Hub, a crawl, an index, three look-ups"
 	@echo "make test    lint, types, the whole test suite, the wheel"
 	@echo "make bench   figures of the README, side by side in one run; make bench-large: 7 B and 70 B parameters"
+	@echo "make openapi write api/service/openapi.json"
 	@echo "make schema  write schema/record.schema.json; make launch  write index/records and index/changes from index/published"
 	@echo "make questions  write index/QUESTIONS.md, the tables and what people ask them"
 
@@ -54,6 +55,9 @@ bench-large: setup
 
 schema: setup
 	$(BIN)/python -m swindex.schema > schema/.new.json && mv schema/.new.json schema/record.schema.json
+
+openapi: setup
+	$(BIN)/python -m swindex.api.service.openapi > api/service/.new.json && mv api/service/.new.json api/service/openapi.json
 
 launch: setup
 	$(BIN)/python -m swindex.index.launch

@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from .. import __version__
 from ..schema.errors import UsageError
-from .commands import changes, crawl, download, history, index, lookup, publish, scan, search, verify
+from .commands import changes, crawl, download, history, index, lookup, publish, scan, search, serve, verify
 from .main import INTERRUPTED
 
 _HELP = "What is known of super weights: the few scalars of a language model whose removal destroys it."
@@ -26,6 +26,7 @@ _COMMANDS = (
     verify.verify,
     download.download,
     publish.publish,
+    serve.serve,
 )
 _EPILOG = "Exit status: 0 done, 1 the answer is no, 2 wrong usage, 3 could not be done."
 

@@ -36,16 +36,17 @@ def search(text: str, reader: Reader) -> list[Hit]:
 
 def _found(record: Json, text: str) -> Hit | None:
     with as_record(str(record["model"].get("id"))):
-        return _hit(record) if _matches(record, text) else None
+        return hit_of(record) if any(text in name.lower() for name in names_of(record)) else None
 
 
-def _matches(record: Json, text: str) -> bool:
+def names_of(record: Json) -> list[str]:
+    """The names in which a text is looked for."""
     names = [record["model"].get(name) or "" for name in _NAMES]
-    names += [w["tensor"] for w in record.get("super_weights", ())]
-    return any(text in name.lower() for name in names)
+    return names + [w["tensor"] for w in record.get("super_weights", ())]
 
 
-def _hit(record: Json) -> Hit:
+def hit_of(record: Json) -> Hit:
+    """A record in brief."""
     standing = [w for w in record["status"]["weights"] if w["location"] != "refuted"]
     verdicts = [Verdict(w[at]) for w in standing for at in ("alone", "grouped")]
     return Hit(

@@ -1,0 +1,36 @@
+"""`swindex serve`: the HTTP service. The work is that of `service`, which needs the extra of that name."""
+
+from typing import Annotated
+
+import typer
+
+from .options import MissingExtraError, ReadIndex
+
+_EXTRA = ("fastapi", "starlette", "uvicorn", "h11")
+
+
+def serve(
+    index: ReadIndex = None,
+    host: Annotated[str, typer.Option("--host", metavar="HOST", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="The port; 0 takes a free one.")
+    ] = 8750,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="What answers call the index, in place of its directory's name."),
+    ] = None,
+    log_ip: Annotated[bool, typer.Option("--log-ip", help="Log the addresses of clients.")] = False,
+) -> int:
+    """Answer over HTTP what is known, read only, until stopped.
+
+    Serves an index or a release in a directory. What is appended to it, or released in its place, is served within
+    seconds. The log, a JSON object a line, goes to standard error; see /openapi.json for the addresses."""
+    try:
+        from ..service.run import serve as run
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        what = f"{error.name} is not installed"
+        raise MissingExtraError(f"{what}; serving needs more: pip install 'swindex[serve]'") from None
+    run(index, host, port, name=name, log_ip=log_ip)
+    return 0
