@@ -3,28 +3,38 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query, Request
+from pydantic import WithJsonSchema
 
 from ...index.site import SEQ_MOST
 from ...schema.types import Verdict
 from .problems import KINDS, TYPE, Problem
 from .settings import LIMIT, LIMIT_MOST
 
-_PART = r"^[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?$"
+_WORD = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
+_PART = rf"^{_WORD}$"
+_NO = r"(?!.*(?:\.\.|--))(?!.*\.git$)"
+"""What a model id has not; told in the document only, for pydantic's patterns know no looking ahead."""
 _REVISION = r"^[0-9a-fA-F]{7,40}$"
 _LINE = r"^[^\x00-\x1f\x7f]+$"
 
-Org = Annotated[str, Path(pattern=_PART, description="The first part of a model id.", examples=["huggyllama"])]
-Name = Annotated[str, Path(pattern=_PART, description="The second part of a model id.", examples=["llama-7b"])]
+
+def _part(what: str, example: str) -> Any:
+    told = {"pattern": f"^{_NO}{_WORD}$"}
+    return Path(pattern=_PART, description=what, examples=[example], json_schema_extra=told)
+
+
+Org = Annotated[str, _part("The first part of a model id.", "huggyllama")]
+Name = Annotated[str, _part("The second part of a model id.", "llama-7b")]
 Revision = Annotated[
     str, Path(pattern=_REVISION, description="A commit: 7 to 40 hex digits of its sha.", examples=["4782ad2"])
 ]
 Base = Annotated[
-    str | None,
-    Query(max_length=200, description="The model whose weights are given, as inherited, where it has none of its own."),
+    Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^{_NO}{_WORD}/{_WORD}$"})] | None,
+    Query(description="The model whose weights are given, as inherited, where it has none of its own."),
 ]
 AsOf = Annotated[
-    str | None,
-    Query(max_length=40, description="Answer with what was known then: a UTC date, or a time with its zone."),
+    Annotated[str, WithJsonSchema({"anyOf": [{"type": "string", "format": f} for f in ("date", "date-time")]})] | None,
+    Query(description="Answer with what was known then: a UTC date, or a time with its zone."),
 ]
 Text = Annotated[
     str | None,
@@ -39,7 +49,7 @@ OfVerdict = Annotated[
 ]
 Cursor = Annotated[
     str | None,
-    Query(min_length=1, max_length=400, pattern=r"^[A-Za-z0-9_-]+$", description="From the page before."),
+    Query(pattern=r"^m(?:[2-7][0-9a-f]){1,200}$", description="From the page before; of no meaning but that."),
 ]
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MOST, description=f"Rows at most; {LIMIT} if not given.")]
 Since = Annotated[

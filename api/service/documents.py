@@ -4,8 +4,6 @@ Nothing here knows HTTP, so that the same answers can be written as files. Raise
 StoreError, whose words may name paths of this machine and are not for the client.
 """
 
-import base64
-import binascii
 from typing import Any
 
 from ...index.errors import NotInIndex
@@ -85,7 +83,7 @@ def changes(snapshot: Snapshot, since: int | None, before: int | None, limit: in
     """Changes, newest first: the last ones, those before a number, or the first ones after one."""
     newest = snapshot.head.seq
     if since is not None and since > newest:
-        raise UsageError(f"change {since} is not there yet: the last one is {newest}")
+        raise Problem("no-such-change", f"change {since} is not there yet: the last one is {newest}")
     end = newest if before is None else min(before - 1, newest)
     first = max(end - limit + 1, 1) if since is None else since + 1
     last = end if since is None else min(since + limit, end)
@@ -146,20 +144,12 @@ def _format(root: Root, name: str) -> Json:
 
 
 def _cursor(model_id: str) -> str:
-    return base64.urlsafe_b64encode(f"1:{model_id}".encode()).decode().rstrip("=")
+    return f"m{model_id.encode().hex()}"
 
 
 def _after(cursor: str | None) -> str:
-    """The model after which a page begins; raise UsageError."""
-    if cursor is None:
-        return ""
-    try:
-        found = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
-    except (ValueError, binascii.Error):
-        found = ""
-    if not found.startswith("1:"):
-        raise UsageError("the cursor is not one that this service gave: begin without one")
-    return found[2:]
+    """The model after which a page begins; a cursor is ASCII in hex, see `described.Cursor`."""
+    return bytes.fromhex(cursor[1:]).decode("ascii") if cursor else ""
 
 
 def _catalogue(snapshot: Snapshot) -> Catalogue:

@@ -76,9 +76,13 @@ def must_continue(old: Held, new: Held) -> list[Entry]:
         if after(head, entry) != entry:
             break
         head = Head(entry.chain, entry.seq)
-    if head != new.head:
+    if head != new.head or (not entries and _tree(old) != _tree(new)):
         raise Forked(f"{new.reader.name}: forked after change {old.head.seq}; restart to serve it")
     return entries
+
+
+def _tree(held: Held) -> str | None:
+    return held.root.tree if held.root else None
 
 
 class WentBack(StoreError):

@@ -23,6 +23,7 @@ KINDS = {
     "bad-request": Kind(400, "Not an HTTP request", "The request could not be read as HTTP/1.1."),
     "not-in-index": Kind(404, "Not in the index", "The index has no record of this model."),
     "not-found": Kind(404, "No such address", "See /openapi.json for the addresses that there are."),
+    "no-such-change": Kind(404, "No such change", "The index has not come so far."),
     "not-offered": Kind(404, "Not offered here", "The index that is served here does not have this form."),
     "method-not-allowed": Kind(405, "Method not allowed", "The header Allow names the methods of this address."),
     "timeout": Kind(408, "Too slow", "The request did not arrive in time."),

@@ -24,7 +24,7 @@ _LINES = "application/jsonl"
 _CHUNK = 1 << 18
 
 
-@router.get("/changes", response_model=ChangesPage, responses=problems())
+@router.get("/changes", response_model=ChangesPage, responses=problems("no-such-change"))
 async def changes(request: Request, since: Since = None, before: Before = None, limit: Limit = LIMIT) -> Response:
     """What was appended to the index, newest first: the last changes, those before one, or the first after one."""
     return await reply(request, lambda snapshot: documents.changes(snapshot, since, before, limit))
