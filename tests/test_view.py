@@ -195,7 +195,7 @@ def test_document_of_a_scan_says_what_was_covered() -> None:
 
 
 def test_a_measured_figure_names_the_worst_control_as_a_ratio_of_perplexities() -> None:
-    [figure, _] = view(plain(make.found()))["super_weights"][0]["figures"]
+    [figure] = view(plain(make.found()))["super_weights"][0]["figures"]
 
     assert figure["control"] == {
         "kind": "largest",

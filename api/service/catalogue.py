@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from ..reader import as_record
-from ..searching import hit_of, names_of
+from ..searching import basis_of, hit_of, layers_of, names_of
 
 Json = dict[str, Any]
 _FEW = 256
@@ -34,6 +34,10 @@ class Row(NamedTuple):
     time: str
     names: str
     """What a text is looked for in, in lower case, a line each."""
+    basis: str | None = None
+    """Whose figures the verdict rests on."""
+    layers: tuple[int, ...] = ()
+    """With weights."""
 
     @property
     def document(self) -> Json:
@@ -61,7 +65,8 @@ def row_of(record: Json) -> Row:
         hit = hit_of(record)
         said = hit.model_dump(mode="json")
         names = "\n".join(dict.fromkeys(name.lower() for name in names_of(record)))
-        return Row(key=model_id.lower(), family=record["model"].get("model_type"), names=names, **said)
+        more = {"basis": basis_of(record, hit.verdict), "layers": layers_of(record)}
+        return Row(key=model_id.lower(), family=record["model"].get("model_type"), names=names, **said, **more)
 
 
 class Catalogue:
