@@ -18,7 +18,8 @@ MOST = 20
 REST = "others"
 NONE = "no weight on record"
 _BASES = {"measured": "measured by swindex", "reported": "reported by others", None: "no figures"}
-_ORDER = [*(verdict.value.replace("_", " ") for verdict in reversed(STRENGTH)), NONE]
+NONE_FOUND = "scanned, none found"
+_ORDER = [*(verdict.value.replace("non_", "not ") for verdict in reversed(STRENGTH)), NONE_FOUND, NONE]
 _ROW = 22
 
 
@@ -34,7 +35,8 @@ def counts(rows: Iterable[Any]) -> dict[str, list[Json]]:
 
 
 def _verdict(row: Any) -> str:
-    return str(row.verdict).replace("_", " ") if row.super_weights else NONE
+    without = NONE_FOUND if row.outcome == "none_found" else NONE
+    return str(row.verdict).replace("non_", "not ") if row.super_weights else without
 
 
 def _basis(row: Any) -> str:
@@ -75,6 +77,7 @@ def layers(rows: list[Json], look: Look = Look()) -> alt.Chart:  # noqa: B008
     drawn = [{**row, "from": row["name"] - 0.4, "to": row["name"] + 0.4} for row in rows]
     x = alt.X(
         "from:Q",
+        bin="binned",
         scale=alt.Scale(domain=[-0.6, last + 0.6], nice=False),
         axis=alt.Axis(title="layer", tickMinStep=1, format="d", grid=False),
     )
