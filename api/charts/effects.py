@@ -24,14 +24,14 @@ _TIMES = "'×' + format(datum.value, datum.value < 1e6 ? ',~g' : '.0e')"
 _ROW = 24
 
 
-def effects(document: Json, look: Look = Look()) -> alt.LayerChart | None:  # noqa: B008
+def effects(document: Json, look: Look = Look()) -> alt.LayerChart | alt.FacetChart | None:  # noqa: B008
     """The chart; None if there is no figure."""
     rows = effect_rows(document)
     if not rows:
         return None
     domain = _domain(rows)
     title = "perplexity after ÷ before" if look.narrow else "perplexity after removal ÷ before (log scale)"
-    axis = alt.Axis(title=title, values=_ticks(*domain, most=4 if look.narrow else 9), labelExpr=_TIMES)
+    axis = alt.Axis(title=title, values=_ticks(domain, most=4 if look.narrow else 9), labelExpr=_TIMES)
     x = alt.X("ratio:Q", scale=alt.Scale(type="log", domain=domain, nice=False), axis=axis)
     y = alt.Y("set:N", sort=[label for label, _ in drawn(document)], axis=_rows_axis(look))
     layers = [*_thresholds(look), *_figures(rows, x, y, look), *_beyond(rows, y, look)]
@@ -49,32 +49,31 @@ def _domain(rows: list[Json]) -> list[float]:
     return [min([0.9, *known]) * 0.95, max([10.0, *known]) * 2]
 
 
-def _ticks(least: float, most_of_all: float, most: int) -> list[float]:
+def _ticks(domain: list[float], most: int) -> list[float]:
     """At most so many round ratios within the domain: 1, 2, 5, 10, ..., or powers of ten, each, each second, ..."""
-    powers = range(math.floor(math.log10(least)), math.ceil(math.log10(most_of_all)) + 1)
+    least, largest = domain
+    powers = range(math.floor(math.log10(least)), math.ceil(math.log10(largest)) + 1)
     fine = [m * 10.0**p for p in powers for m in (1, 2, 5)]
     coarse = ([10.0**p for p in powers if p % step == 0] for step in range(1, len(powers) + 1))
     for ticks in (fine, *coarse):
-        inside = [t for t in ticks if least <= t <= most_of_all]
+        inside = [t for t in ticks if least <= t <= largest]
         if len(inside) <= most:
             return inside
     return [1.0]
 
 
 def _thresholds(look: Look) -> list[alt.Chart]:
-    base = alt.Chart(alt.Data(values=list(_THRESHOLDS))).encode(x="ratio:Q")
+    base = alt.Chart(alt.InlineData(values=list(_THRESHOLDS))).encode(x="ratio:Q")
     rule = base.mark_rule(color=look.theme.muted, strokeDash=[2, 3])
-    words = [
-        base.transform_filter(f"datum.said == '{each['said']}'")
-        .mark_text(color=look.theme.muted, align=align, dx=dx, dy=-6, baseline="bottom")
-        .encode(text="said:N", y=alt.value(0))
-        for each, align, dx in zip(_THRESHOLDS, ("right", "left"), (4, -4), strict=True)
-    ]
-    return [rule, *words]
+    aligned = base.mark_text(color=look.theme.muted, align="right", dx=4, dy=-6, baseline="bottom")
+    words = [base.mark_text(color=look.theme.muted, align="left", dx=-4, dy=-6, baseline="bottom"), aligned]
+    said = ("confirmed", "partial")
+    named = zip(words, said, strict=True)
+    return [rule, *(w.transform_filter(f"datum.said == '{t}'").encode(text="said:N", y=alt.value(0)) for w, t in named)]
 
 
 def _figures(rows: list[Json], x: alt.X, y: alt.Y, look: Look) -> list[alt.Chart]:
-    shown = alt.Chart(alt.Data(values=rows)).transform_filter("isValid(datum.ratio)")
+    shown = alt.Chart(alt.InlineData(values=rows)).transform_filter("isValid(datum.ratio)")
     interval = shown.transform_filter("isValid(datum.low) && isValid(datum.high)").mark_rule(
         color=look.theme.accent, strokeWidth=2
     )
@@ -104,5 +103,5 @@ def _beyond(rows: list[Json], y: alt.Y, look: Look) -> list[alt.Chart]:
     gone = [{**r, "said": "beyond print →" if r["finite"] else "not finite →"} for r in rows if r["ratio"] is None]
     if not gone:
         return []
-    base = alt.Chart(alt.Data(values=gone)).encode(y=y, x=alt.value("width"), text="said:N")
+    base = alt.Chart(alt.InlineData(values=gone)).encode(y=y, x=alt.value("width"), text="said:N")
     return [base.mark_text(align="right", color=look.theme.alarm, fontWeight=600)]

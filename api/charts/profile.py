@@ -23,14 +23,14 @@ def profile(document: Json, look: Look = Look()) -> alt.VConcatChart | None:  # 
     return alt.vconcat(*panels, spacing=14)
 
 
-def _panel(rows: list[Json], field: str, title: str, look: Look, last: bool) -> alt.LayerChart:
+def _panel(rows: list[Json], field: str, title: str, look: Look, last: bool) -> alt.LayerChart | alt.FacetChart:
     axis = alt.Axis(title="layer", tickMinStep=1, format="d", grid=False, labels=last, ticks=last)
     x = alt.X("layer:Q", scale=alt.Scale(nice=False, padding=12), axis=axis if last else axis.copy())
     if not last:
         axis.title = None
         x = alt.X("layer:Q", scale=alt.Scale(nice=False, padding=12), axis=axis)
     y = alt.Y(f"{field}:Q", scale=alt.Scale(domainMin=0), axis=alt.Axis(title=None, tickCount=4, format="~s"))
-    base = alt.Chart(alt.Data(values=rows)).encode(x=x, y=y)
+    base = alt.Chart(alt.InlineData(values=rows)).encode(x=x, y=y)
     marked = base.transform_filter(f"datum.marked && isValid(datum.{field})")
     return alt.layer(
         base.mark_line(color=look.theme.muted, strokeWidth=1.25),

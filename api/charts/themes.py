@@ -3,7 +3,8 @@
 from typing import Any, NamedTuple
 
 Json = dict[str, Any]
-FONT = "system-ui, -apple-system, Segoe UI, Roboto, Liberation Sans, Arial, sans-serif"
+FONT = "Arial, Helvetica, Liberation Sans, sans-serif"
+"""Fonts of one width: that of the font by which vl-convert lays out."""
 
 
 class Theme(NamedTuple):
@@ -32,7 +33,7 @@ class Look(NamedTuple):
     @property
     def width(self) -> int:
         """Of the plotting area, in pixels."""
-        return 250 if self.narrow else 560
+        return 250 if self.narrow else 700
 
 
 def config(theme: Theme) -> Json:
@@ -43,7 +44,14 @@ def config(theme: Theme) -> Json:
         "font": FONT,
         "padding": 8,
         "view": {"stroke": None},
-        "title": {**text, "fontSize": 13, "fontWeight": 600, "anchor": "start", "frame": "group", "subtitleColor": theme.muted},
+        "title": {
+            **text,
+            "fontSize": 13,
+            "fontWeight": 600,
+            "anchor": "start",
+            "frame": "group",
+            "subtitleColor": theme.muted,
+        },
         "axis": {
             "labelColor": theme.muted,
             "titleColor": theme.muted,

@@ -16,7 +16,7 @@ Json = dict[str, Any]
 MOST = 20
 """Bars of a chart; the rest is one bar."""
 REST = "others"
-NONE = "no weight on record"
+NONE = "none, or all refuted"
 _BASES = {"measured": "measured by swindex", "reported": "reported by others", None: "no figures"}
 NONE_FOUND = "scanned, none found"
 _ORDER = [*(verdict.value.replace("non_", "not ") for verdict in reversed(STRENGTH)), NONE_FOUND, NONE]
@@ -81,16 +81,16 @@ def layers(rows: list[Json], look: Look = Look()) -> alt.Chart:  # noqa: B008
         scale=alt.Scale(domain=[-0.6, last + 0.6], nice=False),
         axis=alt.Axis(title="layer", tickMinStep=1, format="d", grid=False),
     )
-    base = alt.Chart(alt.Data(values=drawn)).mark_bar(strokeWidth=1.25)
-    encoded = base.encode(x=x, x2="to:Q", y=_models("y", stack=True), order="basis:N", **_whose(rows, look))
+    base = alt.Chart(alt.InlineData(values=drawn)).mark_bar(strokeWidth=1.25)
+    encoded: alt.Chart = base.encode(x=x, x2="to:Q", y=_models("y", stack=True), order="basis:N", **_whose(rows, look))
     return encoded.properties(width=look.width, height=150)
 
 
 def _bars(rows: list[Json], order: list[str], look: Look) -> alt.Chart:
     axis = alt.Axis(title=None, labelColor=look.theme.ink, ticks=False, domain=False, labelPadding=8, labelLimit=150)
     y = alt.Y("name:N", sort=order, axis=axis)
-    base = alt.Chart(alt.Data(values=rows)).mark_bar(height=13, strokeWidth=1.25)
-    encoded = base.encode(y=y, x=_models("x", stack=True), order="basis:N", **_whose(rows, look))
+    base = alt.Chart(alt.InlineData(values=rows)).mark_bar(height=13, strokeWidth=1.25)
+    encoded: alt.Chart = base.encode(y=y, x=_models("x", stack=True), order="basis:N", **_whose(rows, look))
     return encoded.properties(width=look.width - (60 if look.narrow else 100), height=alt.Step(_ROW))
 
 

@@ -21,7 +21,9 @@ def copies(document: Json) -> list[Json]:
         return []
     said = [coordinate(w, document["model"]["architecture"]) for w in weights]
     forms = (("expressions", "Index expressions", "\n".join(said)), ("json", "JSON", _json(weights)))
-    return [{"id": f"copy-{name}", "title": title, "text": text} for name, title, text in (*forms, _python(document, said))]
+    return [
+        {"id": f"copy-{name}", "title": title, "text": text} for name, title, text in (*forms, _python(document, said))
+    ]
 
 
 def _json(weights: list[Json]) -> str:

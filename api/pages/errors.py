@@ -41,4 +41,6 @@ def _page(request: Request, problem: Problem) -> Answer:
     }
     made = html.answer(Page("problem.html", context, status), "no-store")
     extra = {**problem.headers, "vary": "Accept-Encoding, Accept"}
-    return Answer(made.body, "no-store", media=html.HTML, status=status, headers={**extra, "content-security-policy": html.CSP})
+    return Answer(
+        made.body, "no-store", media=html.HTML, status=status, headers={**extra, "content-security-policy": html.CSP}
+    )

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import jinja2
+from markupsafe import Markup, escape
 
 from ..page import clean, number
 from ..service.answer import IMMUTABLE, Answer
@@ -92,6 +93,12 @@ def ratio(value: float | None) -> str:
     return "–" if value is None else f"×{number(value)}"
 
 
+def coded(text: object) -> Markup:
+    """A text with what stands between backticks as code; everything is escaped."""
+    parts = [escape(part) for part in str(text).split("`")]
+    return Markup("").join(Markup("<code>{}</code>").format(p) if n % 2 else p for n, p in enumerate(parts))
+
+
 def model_path(model_id: str) -> str:
     """The path of a model's page."""
     return f"/models/{quote(model_id)}"
@@ -104,6 +111,6 @@ def _environment() -> jinja2.Environment:
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     made.filters |= {"https": https, "words": words, "ratio": ratio, "number": number, "clean": clean}
-    made.filters |= {"model_path": model_path, "sized": lambda n: f"{n:,}"}
+    made.filters |= {"model_path": model_path, "coded": coded, "sized": lambda n: f"{n:,}"}
     made.globals |= {"asset_url": asset_url}
     return made

@@ -25,7 +25,7 @@ from .words import commit, described, parameters, versions
 Json = dict[str, Any]
 LOCATIONS = {
     "confirmed": "found by our scan",
-    "reported": "reported, not looked at by us",
+    "reported": "reported only",
     "disputed": "disputed",
     "refuted": "refuted",
 }
@@ -42,7 +42,9 @@ def page(snapshot: Snapshot, asked: Asked, today: date) -> Page:
         return unknown(snapshot, asked, error)
     at = f"@{asked.revision}" if asked.revision else ""
     path = f"{document['model']['id']}{at}"
-    return Page("model.html", {**_told(snapshot, document, asked, today), "path": path, "title": document["model"]["id"]})
+    return Page(
+        "model.html", {**_told(snapshot, document, asked, today), "path": path, "title": document["model"]["id"]}
+    )
 
 
 def unknown(snapshot: Snapshot, asked: Asked, error: NotInIndex) -> Page:
@@ -139,7 +141,12 @@ def _tried(document: Json, named: dict[str, str]) -> list[Json]:
 
 def _profile(document: Json) -> Json:
     layers = (document["scan"] or {}).get("profile", ())
-    return {"profile": layers, "has_profile": has_profile(document), "finds": finds_in(document), "peak": _peak(document)}
+    return {
+        "profile": layers,
+        "has_profile": has_profile(document),
+        "finds": finds_in(document),
+        "peak": _peak(document),
+    }
 
 
 def _peak(document: Json) -> Json | None:
@@ -157,10 +164,14 @@ def _claims(document: Json) -> Json:
     stances = ("denies", "claims", "notes")
     ordered = sorted(document["observations"], key=lambda o: stances.index(o["stance"]))
     return {
-        "conflicts": [{**c, "what": CONFLICTS.get(c["kind"], f"{c['kind']}: what sources say differs")} for c in conflicts],
+        "conflicts": [
+            {**c, "what": CONFLICTS.get(c["kind"], f"{c['kind']}: what sources say differs")} for c in conflicts
+        ],
         "statements": [{**o, "about": _about(o)} for o in ordered],
         "decisions": [sentences(d) for d in document["decisions"]],
-        "notes": [{"about": ", ".join(named.get(a, a) for a in n["about"][:3]), "text": n["text"]} for n in document["notes"]],
+        "notes": [
+            {"about": ", ".join(named.get(a, a) for a in n["about"][:3]), "text": n["text"]} for n in document["notes"]
+        ],
     }
 
 

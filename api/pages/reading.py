@@ -7,6 +7,8 @@ from typing import Any
 from ..service.openapi import document
 
 Json = dict[str, Any]
+_TAGS = ("models", "index", "submissions", "service", "more")
+"""In this order."""
 _LINES = 40
 """Lines of an example that are shown."""
 
@@ -18,10 +20,11 @@ def described() -> Json:
     by_tag: dict[str, list[Json]] = {}
     for path, methods in whole["paths"].items():
         for method, operation in methods.items():
-            tag = (operation.get("tags") or ["more"])[0]
+            tag = next((tag for tag in operation.get("tags", ()) if tag in _TAGS), "more")
             by_tag.setdefault(tag, []).append(_operation(path, method, operation))
     schemas = {name: _schema(made) for name, made in sorted(whole["components"]["schemas"].items())}
-    return {"version": whole["info"]["version"], "about": whole["info"]["description"], "tags": by_tag, "schemas": schemas}
+    told = {"version": whole["info"]["version"], "about": whole["info"]["description"].strip().split("\n\n")}
+    return {**told, "tags": dict(sorted(by_tag.items(), key=lambda each: _TAGS.index(each[0]))), "schemas": schemas}
 
 
 def _operation(path: str, method: str, operation: Json) -> Json:
@@ -71,8 +74,13 @@ def _body(body: Json | None) -> tuple[str, str | None] | None:
 
 def _answer(status: str, answer: Json) -> Json:
     content = answer.get("content", {})
-    schema = next((c["schema"] for c in content.values() if "schema" in c), {})
-    return {"status": status, "text": answer.get("description", ""), "media": ", ".join(content), "type": type_of(schema)}
+    schema: Json = next((c["schema"] for c in content.values() if "schema" in c), {})
+    return {
+        "status": status,
+        "text": answer.get("description", ""),
+        "media": ", ".join(content),
+        "type": type_of(schema),
+    }
 
 
 def _example(answer: Json) -> Json | None:

@@ -99,7 +99,9 @@ def whole(snapshot: Snapshot) -> Page:
         if counted[name]
     ]
     outcomes = _outcomes(ready(snapshot))
-    return Page("index.html", {"title": "The whole index", "charts": charts, "models": snapshot.models, "outcomes": outcomes})
+    return Page(
+        "index.html", {"title": "The whole index", "charts": charts, "models": snapshot.models, "outcomes": outcomes}
+    )
 
 
 def _table(rows: list[Json]) -> Json:

@@ -18,7 +18,7 @@ def parameters(count: int | None) -> str | None:
     if not count:
         return None
     unit, name = next((u, n) for u, n in ((10**9, " B"), (10**6, " M"), (1, "")) if count >= u)
-    return f"{count / unit:.3g}{name}" if name else str(count)
+    return f"{count / unit:.3g}{name}" if name else f"{count:,}"
 
 
 def versions(changes: list[Change]) -> list[Json]:
@@ -36,4 +36,5 @@ def described(document: Json) -> str:
         return f"{model}: {none}. What sources say and what was measured."
     scalars = "1 super weight" if len(standing) == 1 else f"{len(standing)} super weights"
     inherited = " of its base model" if document["inherited_from"] else ""
-    return f"{model}: {scalars}{inherited} on record: coordinates, verdicts and whose figures they rest on, effects, sources."
+    what = "coordinates, verdicts and whose figures they rest on, effects, sources"
+    return f"{model}: {scalars}{inherited} on record: {what}."

@@ -65,8 +65,14 @@ def row_of(record: Json) -> Row:
         hit = hit_of(record)
         said = hit.model_dump(mode="json")
         names = "\n".join(dict.fromkeys(name.lower() for name in names_of(record)))
-        more = {"basis": basis_of(record, hit.verdict), "layers": layers_of(record)}
-        return Row(key=model_id.lower(), family=record["model"].get("model_type"), names=names, **said, **more)
+        return Row(
+            key=model_id.lower(),
+            family=record["model"].get("model_type"),
+            names=names,
+            basis=basis_of(record, hit.verdict),
+            layers=layers_of(record),
+            **said,
+        )
 
 
 class Catalogue:
