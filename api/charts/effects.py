@@ -65,11 +65,13 @@ def _ticks(domain: list[float], most: int) -> list[float]:
 def _thresholds(look: Look) -> list[alt.Chart]:
     base = alt.Chart(alt.InlineData(values=list(_THRESHOLDS))).encode(x="ratio:Q")
     rule = base.mark_rule(color=look.theme.muted, strokeDash=[2, 3])
-    aligned = base.mark_text(color=look.theme.muted, align="right", dx=4, dy=-6, baseline="bottom")
-    words = [base.mark_text(color=look.theme.muted, align="left", dx=-4, dy=-6, baseline="bottom"), aligned]
-    said = ("confirmed", "partial")
-    named = zip(words, said, strict=True)
-    return [rule, *(w.transform_filter(f"datum.said == '{t}'").encode(text="said:N", y=alt.value(0)) for w, t in named)]
+    partial = base.mark_text(color=look.theme.muted, align="right", dx=4, dy=-6, baseline="bottom")
+    confirmed = base.mark_text(color=look.theme.muted, align="left", dx=-4, dy=-6, baseline="bottom")
+    return [rule, _only(partial, "partial"), _only(confirmed, "confirmed")]
+
+
+def _only(words: alt.Chart, said: str) -> alt.Chart:
+    return words.transform_filter(f"datum.said == '{said}'").encode(text="said:N", y=alt.value(0))
 
 
 def _figures(rows: list[Json], x: alt.X, y: alt.Y, look: Look) -> list[alt.Chart]:
@@ -99,8 +101,9 @@ def _marks(rows: list[Json], look: Look) -> Json:
 
 
 def _beyond(rows: list[Json], y: alt.Y, look: Look) -> list[alt.Chart]:
-    """What has no place on the axis, in words at its end."""
-    gone = [{**r, "said": "beyond print →" if r["finite"] else "not finite →"} for r in rows if r["ratio"] is None]
+    """What has no place on the axis, in words at its end; of controls the table tells."""
+    rest = [r for r in rows if r["ratio"] is None and r["kind"] != CONTROL]
+    gone = [{**r, "said": "beyond print →" if r["finite"] else "not finite →"} for r in rest]
     if not gone:
         return []
     base = alt.Chart(alt.InlineData(values=gone)).encode(y=y, x=alt.value("width"), text="said:N")

@@ -187,7 +187,7 @@ def _about(observation: Json) -> str:
 def _related(snapshot: Snapshot, document: Json) -> Json:
     survivals = [{"base": s["base"], "said": sentence(s), "rows": rows(s)} for s in document["survivals"]]
     base = document["model"]["base_model"]
-    known = base if base and snapshot.catalogue and snapshot.catalogue.find(base) else None
+    known = snapshot.catalogue.find(base) if base and snapshot.catalogue else None
     return {"survivals": survivals, "base_known": known, "derived": _derived(snapshot, document["model"]["id"])}
 
 

@@ -9,6 +9,8 @@ from ..service.openapi import document
 Json = dict[str, Any]
 _TAGS = ("models", "index", "submissions", "service", "more")
 """In this order."""
+_EXAMPLES = {"form": "jsonl", "version": "view"}
+"""What stands for parts of an address that are the same in every index."""
 _LINES = 40
 """Lines of an example that are shown."""
 
@@ -38,7 +40,7 @@ def _operation(path: str, method: str, operation: Json) -> Json:
         "body": _body(operation.get("requestBody")),
         "answers": [_answer(status, each) for status, each in operation["responses"].items()],
         "example": _example(operation["responses"].get("200", {})),
-        "try": _filled(path, parameters) if method == "get" else None,
+        "try": method == "get",
     }
 
 
@@ -53,16 +55,12 @@ def _parameter(parameter: Json) -> Json:
     }
 
 
-def _filled(path: str, parameters: list[Json]) -> str | None:
-    """An address to try: with the examples in place of its parts; None if a part has none."""
-    for each in (p for p in parameters if p["in"] == "path"):
-        examples = each.get("examples") or each["schema"].get("examples") or each["schema"].get("enum")
-        values = list(examples.values()) if isinstance(examples, dict) else examples
-        if not values:
-            return None
-        first = values[0]["value"] if isinstance(values[0], dict) else values[0]
-        path = path.replace("{" + each["name"] + "}", str(first))
-    return path
+def filled(operation: Json, example: dict[str, str]) -> str | None:
+    """An address to try, of the index that is served; None if a part of it has no example."""
+    path: str = operation["path"]
+    for name, value in {**_EXAMPLES, **example}.items():
+        path = path.replace("{" + name + "}", value)
+    return path if operation["try"] and "{" not in path else None
 
 
 def _body(body: Json | None) -> tuple[str, str | None] | None:

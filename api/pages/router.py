@@ -20,7 +20,6 @@ from ..service.snapshot import Snapshot
 from . import charts, html, model, whole
 from .html import Page
 from .keeping import kept, today
-from .reading import described
 
 router = APIRouter(dependencies=[Depends(only_known)], include_in_schema=False)
 _LINE = r"^[^\x00-\x1f\x7f]*$"
@@ -100,7 +99,7 @@ async def about(request: Request) -> Response:
 @router.get("/api")
 async def api(request: Request) -> Response:
     """The documentation of the HTTP API."""
-    return await _shown(request, lambda snapshot: Page("api.html", {"title": "HTTP API", "api": described()}))
+    return await _shown(request, lambda snapshot: whole.api(snapshot))
 
 
 @router.get("/submit")

@@ -11,6 +11,7 @@ from ..service.catalogue import Catalogue, Wanted
 from ..service.problems import Problem
 from ..service.snapshot import Snapshot
 from .html import Page
+from .reading import described, filled
 
 Json = dict[str, Any]
 _SUGGESTED = 200
@@ -125,6 +126,14 @@ def changes(snapshot: Snapshot, before: int | None) -> Page:
     """A page of changes, newest first."""
     found = documents.changes(snapshot, None, before, PAGE)
     return Page("changes.html", {"title": "Changes", **found, "first": before is None})
+
+
+def api(snapshot: Snapshot) -> Page:
+    """The documentation of the HTTP API, its examples of a model that is served."""
+    row = next((row for row in snapshot.catalogue or () if row.revision), None)
+    org, _, name = row.id.partition("/") if row else ("", "", "")
+    example = {"org": org, "name": name, "revision": row.revision or ""} if row else {}
+    return Page("api.html", {"title": "HTTP API", "api": described(), "filled": filled, "example": example})
 
 
 def ready(snapshot: Snapshot) -> Catalogue:
