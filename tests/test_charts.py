@@ -204,6 +204,15 @@ def test_the_index_is_counted_by_verdict_and_by_whose_it_is() -> None:
     }
 
 
+def test_a_verdict_that_one_weight_has_by_us_and_another_by_others_is_measured() -> None:
+    parts = make.found_parts()
+    theirs = make.weight(3, 4, 3, scan=None)
+    said = (make.observation((3, 4, 3), ppl=(10.0, 1000.0)),)
+    both_ways = make.make({**parts, "super_weights": (*parts["super_weights"], theirs), "observations": said})
+
+    assert (row_of(plain(both_ways)).verdict, row_of(plain(both_ways)).basis) == ("confirmed", "measured")
+
+
 def test_layers_are_those_of_the_weights() -> None:
     counted = {(r["name"], r["basis"]): r["models"] for r in whole.counts(records())["layers"]}
 
