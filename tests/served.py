@@ -51,6 +51,11 @@ class Served:
         head, _, body = self.raw(b"\r\n".join(lines)).partition(b"\r\n\r\n")
         return int(head.split()[1]), body
 
+    def lines(self, **fields: Any) -> list[dict[str, Any]]:
+        """The lines of the log that say this; waits for one, since a line is written after its answer."""
+        until(lambda: any(line.items() >= fields.items() for line in self.log))
+        return [line for line in self.log if line.items() >= fields.items()]
+
     @property
     def log(self) -> list[dict[str, Any]]:
         """What was logged."""

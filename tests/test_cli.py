@@ -81,6 +81,7 @@ def test_the_commands_are_those_that_exist() -> None:
         "scan",
         "crawl",
         "download",
+        "serve",
         "verify",
         "publish",
         "index",

@@ -13,6 +13,7 @@ import pytest
 import swindex
 from swindex.api import Client
 from swindex.api.reading import shipped
+from swindex.api.service.export import export
 from swindex.index.store import Index
 
 from . import records as make
@@ -266,3 +267,47 @@ def test_an_index_elsewhere_is_called_by_its_name_and_not_by_its_path(tmp_path: 
         found = served.get("/v1/models/huggyllama/llama-7b").json()
 
     assert found["index"]["source"] == "ours"
+
+
+def test_the_same_answers_lie_as_files_beside_a_release(tmp_path: Path) -> None:
+    released.write(shipped(), tmp_path / "site")
+    assert export(tmp_path / "site") > 3 * len(MODELS)
+    assert export(tmp_path / "site") == 0
+    with serving(tmp_path / "site") as served:
+        found = {}
+        for path in sorted((tmp_path / "site" / "v1").rglob("*.json")):
+            address = f"/{path.relative_to(tmp_path / 'site').as_posix()}".removesuffix(".json")
+            found[address] = (path.read_bytes(), served.get(address + BIG.get(address, "")).content)
+
+    assert {address for address, (file, answer) in found.items() if file != answer} == set()
+    assert {"/v1/models/huggyllama/llama-7b", "/v1/models/huggyllama/llama-7b/history", "/v1/schema/1.1"} <= set(found)
+
+
+BIG = {"/v1/models": "?limit=500", "/v1/changes": "?limit=500"}
+"""Files hold pages as long as they may be."""
+
+
+def test_pages_lie_as_files_named_by_what_asks_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from swindex.api.service import export as module
+
+    monkeypatch.setattr(module, "LIMIT_MOST", 30)
+    released.write(shipped(), tmp_path)
+    export(tmp_path)
+    pages, name = [], "v1/models.json"
+    while name:
+        pages.append(json.loads((tmp_path / name).read_text()))
+        name = f"v1/models.{pages[-1]['cursor']}.json" if pages[-1]["cursor"] else ""
+
+    assert [row["id"] for page in pages for row in page["models"]] == sorted(MODELS, key=str.lower)
+    changes = sorted(path.name for path in (tmp_path / "v1").glob("changes*"))
+    assert changes == ["changes.31.json", "changes.61.json", "changes.json"]
+
+
+def test_files_are_written_without_the_extra() -> None:
+    program = (
+        "import sys\n"
+        "for name in ('fastapi', 'uvicorn', 'starlette', 'h11'): sys.modules[name] = None\n"
+        "import swindex.api.service.export\n"
+    )
+
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True).returncode == 0

@@ -310,9 +310,9 @@ def test_files_beside_the_release_are_not_served(tmp_path: Path) -> None:
 def test_a_request_is_a_line_of_the_log_without_what_it_asked() -> None:
     with serving() as served:
         served.get("/v1/models?query=hf_token_secret", x_request_id="r1", authorization="Bearer hf_token_secret")
+        [line] = served.lines(id="r1")
         log = served.log
 
-    [line] = [each for each in log if each.get("id") == "r1"]
     assert {n: line[n] for n in ("event", "method", "route", "status")} == {
         "event": "request",
         "method": "GET",
@@ -325,10 +325,18 @@ def test_a_request_is_a_line_of_the_log_without_what_it_asked() -> None:
     assert "127.0.0.1" not in json.dumps(line)
 
 
+def test_a_file_is_logged_by_its_pattern() -> None:
+    with serving() as served:
+        served.get(FILES[1], x_request_id="r1")
+        [line] = served.lines(id="r1")
+
+    assert line["route"] == "/changes/{name}.jsonl"
+
+
 def test_addresses_are_logged_if_asked() -> None:
     with serving(log_ip=True) as served:
         served.get("/healthz", x_request_id="r1")
-        [line] = [each for each in served.log if each.get("id") == "r1"]
+        [line] = served.lines(id="r1")
 
     assert line["ip"] == "127.0.0.1"
 

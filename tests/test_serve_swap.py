@@ -19,6 +19,7 @@ from huggingface_hub.utils import httpx
 
 from swindex.api import Client
 from swindex.api.reading import shipped
+from swindex.api.remote.cache import put
 from swindex.api.service.settings import Settings
 from swindex.index.store import Index
 
@@ -144,11 +145,11 @@ def test_a_broken_release_is_not_served_and_told(tmp_path: Path, how: str) -> No
     first = next(iter(Client(tmp_path).models()))
     good = (tmp_path / "root.json").read_bytes()
     with serving(tmp_path, QUICK) as served:
-        (tmp_path / "root.json").write_bytes(BREAKS[how](root))
+        put(tmp_path / "root.json", BREAKS[how](root))
         until(lambda: served.get("/healthz").json()["status"] == "degraded")
         health, still = served.get("/healthz").json(), served.get(f"/v1/models/{first}").status_code
         figures = served.get("/metrics").text
-        (tmp_path / "root.json").write_bytes(good)
+        put(tmp_path / "root.json", good)
         until(lambda: served.get("/healthz").json()["status"] == "ok")
         log = served.log
 

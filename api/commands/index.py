@@ -122,6 +122,9 @@ def release(
         bool, typer.Option("--accept-mass-change", help="Release though many models lost their super weights.")
     ] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove what only older releases in DIR name.")] = False,
+    static: Annotated[
+        bool, typer.Option("--static", help="Also write the answers of `swindex serve` as files: v1/, openapi.json.")
+    ] = False,
     json: Json = False,
 ) -> int:
     """Make a release: JSON Lines, Parquet, DuckDB, a tree of digests, the cards.
@@ -140,6 +143,10 @@ def release(
             prune=prune,
             steps=steps,
         )
+    if static:
+        from ..service.export import export
+
+        export(directory)
     print_json(_as_json(directory, made)) if json else write(_shown(directory, made), sys.stdout)
     return 0
 

@@ -4,7 +4,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from ..service.openapi import document
+from ..service.openapi_kept import document
 
 Json = dict[str, Any]
 _TAGS = ("models", "index", "submissions", "service", "more")

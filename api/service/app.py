@@ -5,6 +5,7 @@ figures) asks `current`.
 """
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -28,7 +29,7 @@ from .problems import Problem
 from .replies import told
 from .settings import Settings
 
-ROUTERS = (models.router, whole.router, watch.router, *pages.ROUTERS)
+ROUTERS = (models.router, whole.router, watch.router, static.router, *pages.ROUTERS)
 _BY_STATUS = {404: "not-found", 405: "method-not-allowed"}
 
 
@@ -53,8 +54,7 @@ def bare() -> FastAPI:
     )
     for router in ROUTERS:
         app.include_router(router)
-    app.router.routes.extend(static.routes())
-    app.state.routes = [*(route for router in ROUTERS for route in router.routes), *static.routes()]
+    app.state.routes = [route for router in ROUTERS for route in router.routes]
     for error, handler in _HANDLERS.items():
         app.add_exception_handler(error, handler)
     app.openapi = lambda: described(app)  # type: ignore[method-assign]
@@ -64,15 +64,14 @@ def bare() -> FastAPI:
 @asynccontextmanager
 async def _watching(current: Current, settings: Settings, log: Log) -> AsyncIterator[None]:
     """While the service runs: look at the index again and again, and read the catalogue if that is still to do."""
-    tasks = [asyncio.create_task(_look(current, settings.check_seconds)), asyncio.create_task(_fill(current, log))]
+    threading.Thread(target=_fill, args=(current, log), daemon=True).start()  # stopping does not wait for it
+    task = asyncio.create_task(_look(current, settings.check_seconds))
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 async def _look(current: Current, seconds: float) -> None:
@@ -81,9 +80,9 @@ async def _look(current: Current, seconds: float) -> None:
         await asyncio.to_thread(current.refresh)
 
 
-async def _fill(current: Current, log: Log) -> None:
+def _fill(current: Current, log: Log) -> None:
     try:
-        await asyncio.to_thread(current.fill)
+        current.fill()
     except SwindexError as error:
         log("no catalogue", "error", error=type(error).__name__, detail=str(error))
 

@@ -7,6 +7,7 @@ as plain data.
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
+from sys import intern
 from typing import Any, NamedTuple
 
 from ..reader import as_record
@@ -33,11 +34,11 @@ class Row(NamedTuple):
     verdict: str
     time: str
     names: str
-    """What a text is looked for in, in lower case, a line each."""
+    """What a text is looked for in beside the id: in lower case, sorted, a line each."""
     basis: str | None = None
     """Whose figures the verdict rests on."""
     layers: tuple[int, ...] = ()
-    """With weights."""
+    """With weights that are not refuted."""
 
     @property
     def document(self) -> Json:
@@ -62,17 +63,30 @@ def row_of(record: Json) -> Row:
     """A record in short; raise StoreError where it is none."""
     model_id = str(record["model"].get("id"))
     with as_record(model_id):
-        hit = hit_of(record)
-        said = hit.model_dump(mode="json")
-        names = "\n".join(dict.fromkeys(name.lower() for name in names_of(record)))
-        return Row(
-            key=model_id.lower(),
-            family=record["model"].get("model_type"),
-            names=names,
-            basis=basis_of(record, hit.verdict),
-            layers=layers_of(record),
-            **said,
-        )
+        hit, family = hit_of(record), record["model"].get("model_type")
+        verdict, names = hit.verdict.value, names_of(record)[1:]
+        said = (hit.id, hit.revision, hit.architecture, family, hit.outcome, hit.super_weights)
+        return named(*said, verdict, hit.time, names, basis_of(record, hit.verdict), layers_of(record))
+
+
+def named(
+    model_id: str,
+    revision: str | None,
+    architecture: str | None,
+    family: str | None,
+    outcome: str,
+    super_weights: int,
+    verdict: str,
+    time: str,
+    names: Iterable[str | None],
+    basis: str | None = None,
+    layers: tuple[int, ...] = (),
+) -> Row:
+    """A row; what many rows have alike is kept once."""
+    key, text = model_id.lower(), intern("\n".join(sorted({name.lower() for name in names if name})))
+    own = model_id if key != model_id else key
+    kinds = (architecture and intern(architecture), family and intern(family), intern(outcome))
+    return Row(key, own, revision, *kinds, super_weights, intern(verdict), intern(time), text, basis, layers)
 
 
 class Catalogue:
@@ -139,4 +153,4 @@ def _fits(row: Row, query: str | None, family: str | None, verdict: str | None) 
         return False
     if family is not None and family not in ((row.family or "").lower(), (row.architecture or "").lower()):
         return False
-    return query is None or query in row.names
+    return query is None or query in row.key or query in row.names

@@ -4,6 +4,7 @@ A look at the directory costs a few system calls. What it holds newly must conti
 that changed must be readable; else the old snapshot stays and the trouble is told. Blocking: for threads.
 """
 
+import asyncio
 import tempfile
 import threading
 from collections.abc import Callable
@@ -11,11 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ...index.errors import StoreError
+from ...index.feed import Entry
 from ...schema.errors import SwindexError
-from ..reader import as_record
-from ..view import view
-from .catalogue import Catalogue, Row, row_of
+from .catalogue import Catalogue
+from .cataloguing import changed_rows, read_catalogue
 from .held import Held, mark, must_continue, open_held
 from .offered import Offered, offered_index, offered_release
 from .settings import Settings
@@ -33,12 +33,14 @@ class Current:
         self._lock = threading.Lock()
         self.trouble: str | None = None
         """What is wrong with the index that should be served now; None if nothing is."""
+        self.making: dict[Any, asyncio.Task[Any]] = {}
+        """Answers being made, by snapshot and address; for the loop alone."""
         self.checked = _now()
         self.swaps = self.failures = 0
         self._mark = mark(directory)
         held = open_held(directory)
         self._size = held.root.models if held.root else held.head.seq
-        catalogue = _catalogue(held) if self._size <= settings.eager else None
+        catalogue = read_catalogue(directory, held) if self._size <= settings.eager else None
         self.snapshot = self._made(held, catalogue)
         self._log("serving", **self._told())
 
@@ -51,10 +53,10 @@ class Current:
         before = self.snapshot
         if before.catalogue is not None:
             return
-        catalogue = _catalogue(before.held)
+        catalogue = read_catalogue(self._directory, before.held)
         with self._lock:
             now = self.snapshot.held
-            rows = _rows(now, must_continue(before.held, now))
+            rows = changed_rows(now, _ids(must_continue(before.held, now)))
             self.snapshot = self._made(now, catalogue.changed(rows))
         self._log("catalogue", models=self.snapshot.models)
 
@@ -73,7 +75,7 @@ class Current:
         if found == self._mark:
             return
         old, held = self.snapshot, open_held(self._directory)
-        rows = _rows(held, must_continue(old.held, held))
+        rows = changed_rows(held, _ids(must_continue(old.held, held)))
         self.snapshot = self._made(held, old.catalogue.changed(rows) if old.catalogue is not None else None)
         self._mark = found
         self.swaps += 1
@@ -100,22 +102,8 @@ class Current:
         return {"seq": self.snapshot.head.seq, "chain": self.snapshot.head.chain, "models": self.snapshot.models}
 
 
-def _catalogue(held: Held) -> Catalogue:
-    return Catalogue(row_of(found.record) for found in held.reader.everything())
-
-
-def _rows(held: Held, entries: list[Any]) -> list[Row]:
-    """The rows of the models that changed, each of which must give a document; raise StoreError."""
-    return [_row(held, model_id) for model_id in dict.fromkeys(entry.model_id for entry in entries)]
-
-
-def _row(held: Held, model_id: str) -> Row:
-    found = held.reader.newest(model_id)
-    if found is None:
-        raise StoreError(f"{held.reader.name}: {model_id}: changed, but not there; run `swindex index check`")
-    with as_record(model_id):
-        view(found.record)
-    return row_of(found.record)
+def _ids(entries: list[Entry]) -> list[str]:
+    return [entry.model_id for entry in entries]
 
 
 def _now() -> str:

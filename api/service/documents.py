@@ -16,7 +16,7 @@ from ..reader import find
 from ..recent import Appended
 from ..verifiable import verifiable
 from .catalogue import Catalogue, Wanted
-from .problems import Problem
+from .problems import KINDS, Problem
 from .snapshot import Snapshot
 
 Json = dict[str, Any]
@@ -76,6 +76,11 @@ def problem_of(error: SwindexError) -> Problem:
     return Problem("index-unreadable")
 
 
+def kind_of_problem(name: str) -> Json:
+    """What a type of problem means."""
+    return {"type": f"/problems/{name}", **KINDS[name]._asdict()}
+
+
 # --- the index ---
 
 
@@ -105,7 +110,7 @@ def dataset(snapshot: Snapshot) -> Json:
         "models": snapshot.models,
         "newest": snapshot.newest,
         "released": root.released if root else None,
-        "root": "/root.json" if snapshot.offered else None,
+        "root": "/root.json" if snapshot.offered or root else None,
         "formats": [
             {"format": "jsonl", "url": "/v1/dataset/jsonl", "files": []},
             *(_format(root, name) for name in ("parquet", "duckdb") if root and files_of(root, name)),

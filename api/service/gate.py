@@ -107,8 +107,6 @@ class Gate:
             exchange.route = ready.route
             await exchange.answer(ready)
             return
-        if self._metrics.in_flight > self._settings.concurrency:
-            raise Problem("busy")
         method = "GET" if exchange.method == "HEAD" else exchange.method
         inner = {**scope, "method": method, "head": exchange.method == "HEAD", "snapshot": snapshot, "address": address}
         try:

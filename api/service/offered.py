@@ -36,7 +36,7 @@ class Offered(NamedTuple):
     def tag_of(self, path: str) -> str | None:
         """The strong ETag of a file of the site, by what vouches for its content; None for what is no file of it."""
         if path in self.root.files:
-            return self.root.files[path].sha256[:40]
+            return self._file_tag(path)
         if found := _NODE.fullmatch(path):
             return found[2][:40]
         found = _SEGMENT.fullmatch(path)
@@ -45,6 +45,14 @@ class Offered(NamedTuple):
     def is_immutable(self, path: str) -> bool:
         """Whether a path names its content."""
         return path not in self.root.files
+
+    def _file_tag(self, path: str) -> str | None:
+        """Digest and time: while a release is replaced, a file may be the next one's before the root is."""
+        try:
+            time = (self.folder / checked(path)).stat().st_mtime_ns
+        except OSError:
+            return None
+        return f"{self.root.files[path].sha256[:32]}-{time:x}"
 
     def _segment_tag(self, kind: str, number: int, count: int) -> str | None:
         """The chain of its last change, which vouches for the changes and, by their digests, for the versions."""

@@ -5,7 +5,6 @@ clients are not told to refuse names that they do not know, for names are added 
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -46,11 +45,6 @@ def _open(part: Any) -> Any:
         return part
     kept = part if part.get("title") == "Question" else {k: v for k, v in part.items() if k != "additionalProperties"}
     return {name: _open(value) for name, value in kept.items()}
-
-
-def document() -> bytes:
-    """The document as it is kept."""
-    return (Path(__file__).parent / "openapi.json").read_bytes()
 
 
 def text() -> str:

@@ -29,6 +29,16 @@ class Protocol(H11Protocol):
             return
         self._waiting = self.loop.call_later(self.settings.head_seconds, self._give_up)
 
+    def data_received(self, data: bytes) -> None:
+        """Begin to wait for the rest of a head, or stop: it is whole."""
+        super().data_received(data)
+        is_whole = self.conn.their_state is not h11.IDLE
+        if is_whole and self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+        elif not is_whole and self._waiting is None and not self.transport.is_closing():
+            self._waiting = self.loop.call_later(self.settings.head_seconds, self._give_up)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         for timer in (self._waiting, self._stalled):
@@ -61,7 +71,7 @@ class Protocol(H11Protocol):
 
     def _give_up(self) -> None:
         """Close a connection on which no whole head of a request has come."""
-        if self.cycle is None and not self.transport.is_closing():
+        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
             self._refuse(Problem("timeout"))
 
     def _refuse(self, problem: Problem) -> None:

@@ -3,6 +3,7 @@
 The words of errors that may name paths of this machine stay here.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -34,10 +35,32 @@ def snapshot_of(request: Request) -> Snapshot:
 
 
 async def reply(request: Request, make: Make, *, keep: bool = True) -> Answer:
-    """The document that `make` gives of the snapshot, rendered, and kept for the next who asks."""
+    """The document that `make` gives of the snapshot, rendered, and kept for the next who asks.
+
+    Those who ask for the same at the same time wait for one answer, which is made for all of them.
+    """
+    current, snapshot = current_of(request), snapshot_of(request)
+    key = (snapshot, request.scope["address"] if keep else object())
+    task = current.making.get(key)
+    if task is None:
+        if len(current.making) >= request.app.state.settings.concurrency:
+            raise Problem("busy")
+        task = asyncio.ensure_future(_made(request, make, keep))
+        current.making[key] = task
+        task.add_done_callback(lambda done: _forget(current, key, done))
+    return await asyncio.shield(task)
+
+
+def _forget(current: Current, key: Any, done: "asyncio.Task[Answer]") -> None:
+    del current.making[key]
+    if not done.cancelled():
+        done.exception()  # whoever waited has it; nobody may be left
+
+
+async def _made(request: Request, make: Make, keep: bool) -> Answer:
     cache = may_change(request.app.state.settings.fresh) if keep else "no-store"
     encodings, _ = asked(request.scope)
-    snapshot, answer = await _made(request, lambda now: _answer(now, make, cache, encodings))
+    snapshot, answer = await _read(request, lambda now: _answer(now, make, cache, encodings))
     answer.route = request.scope["route"].path
     if keep:
         snapshot.kept.put(request.scope["address"], answer)
@@ -54,7 +77,7 @@ def _answer(snapshot: Snapshot, make: Make, cache: str, encodings: str | None) -
     return answer
 
 
-async def _made(request: Request, make: Callable[[Snapshot], Answer]) -> tuple[Snapshot, Answer]:
+async def _read(request: Request, make: Callable[[Snapshot], Answer]) -> tuple[Snapshot, Answer]:
     """What `make` gives; if the snapshot cannot be read any more, of the one that has taken its place."""
     snapshot, current = snapshot_of(request), current_of(request)
     try:

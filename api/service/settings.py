@@ -15,7 +15,7 @@ class Settings(NamedTuple):
     head: int = 64 << 10
     """What is read of a request before it is whole; beyond it the connection is closed."""
     concurrency: int = 64
-    """Requests worked on at once; more are told to come back."""
+    """Different answers made at once; who asks for more is told to come back."""
     connections: int = 1024
     head_seconds: float = 10.0
     """For the head of the first request on a connection."""

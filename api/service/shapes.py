@@ -134,6 +134,10 @@ class Dataset(_Part):
 class Question(_Part):
     """Models to look up."""
 
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"models": ["huggyllama/llama-7b", "no/such"]}]}
+    )
+
     models: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=256)], ...], Field(min_length=1, max_length=QUERY_MOST)
     ]

@@ -7,13 +7,16 @@ but that answers are kept here, for they are worth nothing once the snapshot is 
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...index.feed import Entry
 from ..reader import Found, Json, Reader
-from .answer import Answer
 from .catalogue import Catalogue
 from .held import Held
 from .offered import Offered
+
+if TYPE_CHECKING:
+    from .answer import Answer
 
 
 class Snapshot:
@@ -98,14 +101,14 @@ class Kept:
     def __len__(self) -> int:
         return len(self._answers)
 
-    def get(self, address: bytes) -> Answer | None:
+    def get(self, address: bytes) -> "Answer | None":
         """The answer for an address; None if it is not kept."""
         found = self._answers.get(address)
         if found is not None:
             self._answers.move_to_end(address)
         return found
 
-    def put(self, address: bytes, answer: Answer) -> None:
+    def put(self, address: bytes, answer: "Answer") -> None:
         """Keep an answer, unless it is large."""
         if answer.size * 8 > self._most or address in self._answers:
             return

@@ -7,10 +7,9 @@ one at a time.
 import re
 from pathlib import Path
 
-from fastapi import Request
+from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response
-from starlette.routing import BaseRoute, Route
 
 from ...index.site import CHANGES, NODES, ROOT, VERSIONS
 from .answer import IMMUTABLE, JSON, OPEN, SECURITY, Answer, matches, may_change
@@ -24,7 +23,7 @@ _MEDIA = {
     ".parquet": "application/vnd.apache.parquet",
 }
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.ASCII)
-_ROUTES = (
+_PATHS = (
     f"/{CHANGES}/{{name}}.jsonl",
     f"/{VERSIONS}/{{name}}.jsonl",
     f"/{NODES}/{{two}}/{{name}}.json",
@@ -36,15 +35,16 @@ _ROUTES = (
 )
 
 
+router = APIRouter()
+
+
+@router.get(f"/{ROOT}", response_model=None, include_in_schema=False)
 async def _root(request: Request) -> Response:
     """`root.json`, of the snapshot: what it names was there when it was taken."""
     offered = snapshot_of(request).offered
     if offered is None:
         raise _not_offered()
-    answer = Answer(offered.content, may_change(request.app.state.settings.fresh))
-    answer.route = f"/{ROOT}"
-    snapshot_of(request).kept.put(request.scope["address"], answer)
-    return answer
+    return Answer(offered.content, may_change(request.app.state.settings.fresh))
 
 
 async def _file(request: Request) -> Response:
@@ -93,6 +93,5 @@ def _not_offered() -> Problem:
     return Problem("not-offered", f"this index is too large to be made a static site of when the service starts: {how}")
 
 
-def routes() -> list[BaseRoute]:
-    """The routes of the site."""
-    return [Route(f"/{ROOT}", _root), *(Route(path, _file) for path in _ROUTES)]
+for _path in _PATHS:
+    router.add_api_route(_path, _file, response_model=None, include_in_schema=False)

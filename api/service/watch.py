@@ -11,8 +11,9 @@ from ... import __version__
 from .answer import Answer, may_change
 from .current import Current
 from .described import only_known, problems
+from .documents import kind_of_problem
 from .metrics import MEDIA, Metrics
-from .openapi import document
+from .openapi_kept import document
 from .problems import KINDS, Problem
 from .replies import current_of, snapshot_of
 from .shapes import Health
@@ -47,8 +48,7 @@ async def problem(request: Request, name: str) -> Response:
     """What a type of problem means."""
     if name not in KINDS:
         raise Problem("not-found")
-    said = {"type": f"/problems/{name}", **KINDS[name]._asdict()}
-    return Answer.of(said, may_change(request.app.state.settings.fresh))
+    return Answer.of(kind_of_problem(name), may_change(request.app.state.settings.fresh))
 
 
 def health(current: Current) -> dict[str, Any]:

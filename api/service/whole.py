@@ -9,10 +9,10 @@ from starlette.responses import Response, StreamingResponse
 from ...index.site import Root
 from ...schema.__main__ import json_schema
 from ...schema.types import SCHEMA_VERSION
-from ..results import LookupResult
 from . import documents
 from .answer import OPEN, SECURITY, matches, may_change
 from .described import Before, Form, Limit, Since, Version, only_known, problems
+from .export import view_schema
 from .problems import Problem
 from .replies import reply, snapshot_of
 from .settings import LIMIT
@@ -64,7 +64,7 @@ async def schema(request: Request, version: Version) -> Response:
 
 def _schema(version: str) -> dict[str, Any]:
     if version == "view":
-        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **LookupResult.model_json_schema()}
+        return view_schema()
     if version == SCHEMA_VERSION:
         return json_schema()
     raise Problem("not-found", f"there is no schema of this version here; known: {SCHEMA_VERSION}, view")
