@@ -5,11 +5,9 @@ from datetime import UTC, date, datetime
 from weakref import WeakKeyDictionary
 
 from fastapi import Request
-from starlette.concurrency import run_in_threadpool
 
-from ...index.errors import StoreError
 from ..service.answer import Answer, asked, may_change, takes_gzip
-from ..service.replies import current_of, snapshot_of
+from ..service.replies import read_by, snapshot_of, together
 from ..service.snapshot import Kept, Snapshot
 
 Make = Callable[[Snapshot, str], Answer]
@@ -30,16 +28,13 @@ async def kept(request: Request, make: Make) -> Answer:
     found = _of(request, snapshot).get(address)
     if found is not None:
         return found
-    try:
-        made = await run_in_threadpool(_made, request, snapshot, make)
-    except StoreError:
-        await run_in_threadpool(current_of(request).refresh)
-        if current_of(request).snapshot is snapshot:
-            raise
-        snapshot = current_of(request).snapshot
-        made = await run_in_threadpool(_made, request, snapshot, make)
-    _of(request, snapshot).put(address, made)
-    return made
+    return await together(request, (snapshot, address, today()), lambda: _making(request, make))
+
+
+async def _making(request: Request, make: Make) -> Answer:
+    snapshot, answer = await read_by(request, lambda now: _made(request, now, make))
+    _of(request, snapshot).put(request.scope["address"], answer)
+    return answer
 
 
 def _made(request: Request, snapshot: Snapshot, make: Make) -> Answer:

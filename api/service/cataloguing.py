@@ -7,7 +7,7 @@ missing, of another index or of another version of swindex is no error.
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...index.database import filed, opened
+from ...index.database import filed, open_file
 from ...index.errors import StoreError
 from ...index.store import Index
 from ...schema.rules import STRENGTH
@@ -65,7 +65,7 @@ def _filed(directory: Path, held: Held) -> Catalogue:
 
 
 def _rows(index: Index) -> Iterator[Row]:
-    with opened(index) as con:
+    with open_file(index.database) as con:
         con.execute(_SQL)
         while some := con.fetchmany(_ROWS):
             yield from (_row(*values) for values in some)
@@ -87,7 +87,8 @@ def _row(
     place, basis = divmod(strongest or len(_BASES), len(_BASES))
     verdict = STRENGTH[place - 1].value
     names = (architecture, model_type, base_model, *(tensors or ()))
-    return named(model_id, revision, architecture, model_type, outcome, standing or 0, verdict, time, names, _BASES[basis], tuple(layers or ()))
+    more = (_BASES[basis], tuple(layers or ()))
+    return named(model_id, revision, architecture, model_type, outcome, standing or 0, verdict, time, names, *more)
 
 
 def _changed(held: Held, model_id: str) -> Row:
