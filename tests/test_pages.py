@@ -229,8 +229,8 @@ def test_a_measured_verdict_says_so_and_is_marked_apart_from_a_reported_one(serv
         for model in (shown.FOUND, shown.REPORTED)
     )
 
-    assert [row[2] for row in rows(ours)[1:]] == ["confirmed measured", "inert measured"]
-    assert [row[2:4] for row in rows(theirs)[1:]] == [["untested", "confirmed reported"]] * 2
+    assert [row[1] for row in rows(ours)[1:]] == ["confirmed measured", "inert measured"]
+    assert [row[1:3] for row in rows(theirs)[1:]] == [["untested", "confirmed reported"]] * 2
     assert {classes(ours, "measured"), classes(theirs, "reported")} == {"ours", "theirs"}
 
 
