@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from .. import __version__
 from ..schema.errors import UsageError
-from .commands import changes, crawl, download, history, index, lookup, publish, scan, search, serve, verify
+from .commands import changes, crawl, download, history, index, lookup, plot, publish, scan, search, serve, verify
 from .main import INTERRUPTED
 
 _HELP = "What is known of super weights: the few scalars of a language model whose removal destroys it."
@@ -27,6 +27,7 @@ _COMMANDS = (
     download.download,
     publish.publish,
     serve.serve,
+    plot.plot,
 )
 _EPILOG = "Exit status: 0 done, 1 the answer is no, 2 wrong usage, 3 could not be done."
 

@@ -20,6 +20,7 @@ _SCALAR = ("weight", "tensor", "index", "state", "compared", "drift", "base", "h
 
 _SCAN = ("id", "outcome", "reason", "time", "layers", "experts", "experts_covered", "fits_float16", "converged")
 _ORIGIN = ("model_id", "revision", "scan")
+_PROFILE = ("layer", "activation_in", "activation_out", "residual")
 
 
 def scan_of(scan: Json) -> Json:
@@ -31,7 +32,12 @@ def scan_of(scan: Json) -> Json:
         "effects": settings.get("effects", True),
         "layers_covered": len(scan.get("layers_covered", [])),
         "shared_from": origin and {name: origin.get(name) for name in _ORIGIN},
+        "profile": [_layer(layer) for layer in scan.get("profile", [])],
     }
+
+
+def _layer(layer: Json) -> Json:
+    return {**{name: layer.get(name) for name in _PROFILE}, "finite": layer.get("finite", True)}
 
 
 def survivals(record: Json) -> list[Json]:

@@ -6,7 +6,7 @@ Figures are copied and sorted here, never judged.
 import math
 from typing import Any
 
-from .measured import delta_of, ours, ratio, ratio_of, text_of, zeroes
+from .measured import control_of, delta_of, ours, ratio, ratio_of, text_of, zeroes
 
 Json = dict[str, Any]
 
@@ -71,6 +71,7 @@ def _measured(effect: Json) -> Json:
         "second_hand": False,
         "statement": None,
         "caveat": None,
+        "control": control_of(effect),
     }
 
 
@@ -85,6 +86,7 @@ def _reported(observation: Json) -> Json:
         "text": observation.get("corpus"),
         "second_hand": bool(observation.get("second_hand")),
         **pick(observation, ("statement", "caveat")),
+        "control": None,
     }
 
 

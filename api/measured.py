@@ -38,6 +38,16 @@ def _outlier(effect: Json) -> Json:
     return {"text": text, "removed": control.get("count"), "ppl_ratio": ratio(delta), "finite": delta is not None}
 
 
+def control_of(effect: Json) -> Json | None:
+    """What an effect is held against: the worst of other weights' removal."""
+    control = effect.get("control")
+    if control is None:
+        return None
+    delta, listed = control["worst_delta_nll"], len(control.get("weights", ()))
+    told = {"ppl_ratio": ratio(delta), "finite": delta is not None}
+    return {"kind": control["kind"], "removed": listed or control.get("count"), **told}
+
+
 def texts(figures: list[Json]) -> int:
     """On how many texts we measured, by the figures of a set."""
     return len({f["text"].removesuffix(_STARTLESS) for f in figures if f["basis"] == "measured"})

@@ -14,7 +14,7 @@ from .tables import Caveats, coordinates, effects
 
 Json = dict[str, Any]
 
-_OUTCOMES = {
+OUTCOMES = {
     "reported": "Reported by outside sources; not scanned by swindex.",
     "found": "Scanned by swindex: super weights found.",
     "none_found": "Scanned by swindex: no super weight found.",
@@ -30,7 +30,7 @@ _OUTCOMES = {
     "inherited": "Not scanned: only its base model's super weights were looked for here.",
     "unknown": "Not in the index: nothing is known of this model itself.",
 }
-_CONFLICTS = {
+CONFLICTS = {
     "layer": "the same row and column is claimed in different layers",
     "location": "sources differ on whether it is there",
     "effect": "sources differ on what removing it alone does",
@@ -78,7 +78,7 @@ def _title(page: Page, document: Json) -> None:
 def _outcome(page: Page, document: Json) -> None:
     page.lines.append("")
     outcome, scan = document["outcome"], document["scan"]
-    page.text(_OUTCOMES.get(outcome, f"Outcome: {outcome}."), "bold")
+    page.text(OUTCOMES.get(outcome, f"Outcome: {outcome}."), "bold")
     if scan and scan["reason"]:
         page.text(f"Reason: {scan['reason']}", indent="  ")
     if scan:
@@ -175,7 +175,7 @@ def _conflict(conflict: Json, named: dict[str, str]) -> str:
     end = f". Settled by {settled['by']}, {settled['time'][:10]}: {settled['reason']}" if settled else ""
     if conflict["kind"] == "set":
         return f"Incomplete set: {sides}: {weights}{end}."
-    return f"{weights}: {_CONFLICTS.get(conflict['kind'], conflict['kind'])}: {sides}{end}."
+    return f"{weights}: {CONFLICTS.get(conflict['kind'], conflict['kind'])}: {sides}{end}."
 
 
 def _compared(page: Page, document: Json) -> None:

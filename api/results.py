@@ -35,6 +35,15 @@ class ModelView(_Part):
     relation: Relation | None
 
 
+class ControlView(_Part):
+    """What removing other weights did, which a figure is held against: the worst of them."""
+
+    kind: str
+    removed: int | None
+    ppl_ratio: float | None
+    finite: bool
+
+
 class Figure(_Part):
     """What removing exactly these weights did, by whose account."""
 
@@ -49,6 +58,7 @@ class Figure(_Part):
     second_hand: bool
     statement: str | None
     caveat: str | None
+    control: ControlView | None
 
 
 class Tried(_Part):
@@ -151,6 +161,16 @@ class SharedView(_Part):
     scan: str
 
 
+class ProfileView(_Part):
+    """The largest |activation| of a layer; a figure that is null where `finite` is false was NaN or infinite."""
+
+    layer: int
+    activation_in: float | None
+    activation_out: float | None
+    residual: float | None
+    finite: bool
+
+
 class ScanView(_Part):
     """The latest scan of ours."""
 
@@ -167,6 +187,7 @@ class ScanView(_Part):
     fits_float16: bool | None
     converged: bool | None
     shared_from: SharedView | None
+    profile: tuple[ProfileView, ...]
 
 
 class NoteView(_Part):

@@ -45,9 +45,26 @@ def names_of(record: Json) -> list[str]:
     return names + [w["tensor"] for w in record.get("super_weights", ())]
 
 
+def standing_of(record: Json) -> list[Json]:
+    """The status of every weight that is not refuted."""
+    return [w for w in record["status"]["weights"] if w["location"] != "refuted"]
+
+
+def basis_of(record: Json, verdict: Verdict) -> str | None:
+    """Whose figures a verdict on any of the weights rests on: ours, if on one of them ours say it."""
+    found = [w[f"{at}_basis"] for w in standing_of(record) for at in ("alone", "grouped") if w[at] == verdict]
+    return min((basis for basis in found if basis), default=None)
+
+
+def layers_of(record: Json) -> tuple[int, ...]:
+    """The layers with weights that are not refuted, in order."""
+    standing = {w["weight"] for w in standing_of(record)}
+    return tuple(sorted({w["layer"] for w in record.get("super_weights", ()) if w["id"] in standing}))
+
+
 def hit_of(record: Json) -> Hit:
     """A record in brief."""
-    standing = [w for w in record["status"]["weights"] if w["location"] != "refuted"]
+    standing = standing_of(record)
     verdicts = [Verdict(w[at]) for w in standing for at in ("alone", "grouped")]
     return Hit(
         id=record["model"]["id"],

@@ -136,13 +136,13 @@ def effects(page: Page, document: Json, caveats: Caveats) -> None:
         if len(group["members"]) > spelled:
             members = ", ".join(named[m] for m in group["members"])
             page.text(f"{group['id']}: {members}.", "dim", hang="  ")
-    page.text(_whose({part["basis"] for _, part in tested}), "dim")
+    page.text(whose({part["basis"] for _, part in tested}), "dim")
     if any(part["basis"] == "measured" and part["texts"] < 2 for _, part in tested):
         page.text("One text was measured: a verdict to be relied on rests on two.", "yellow")
     _instead(page, document, named)
 
 
-_DONE = {
+DONE = {
     "mean": "its mean over all tokens in its place",
     "class_mean": "its mean, over massive tokens and the others apart",
     "restore": "removed, but its super activation put back",
@@ -158,7 +158,7 @@ def _instead(page: Page, document: Json, named: dict[str, str]) -> None:
     group = max(measured, key=lambda g: len(g["members"]))
     rows: dict[str, dict[str, Cell]] = {}
     for tried in group["tried"]:
-        label = _DONE[tried["intervention"]].format(scale=tried["scale"])
+        label = DONE[tried["intervention"]].format(scale=tried["scale"])
         rows.setdefault(label, {})[tried["text"]] = _outcome(tried)
     for other in group["outliers"]:
         rows.setdefault(f"the {other['removed']} largest other weights removed", {})[other["text"]] = _outcome(other)
@@ -201,7 +201,7 @@ def _figure(figure: Json, caveats: Caveats) -> list[Cell]:
     return [Cell(change), Cell(ratio), Cell(by), Cell(figure["text"] or "", "dim")]
 
 
-def _whose(bases: set[str | None]) -> str:
+def whose(bases: set[str | None]) -> str:
     """Whose figures the verdicts rest on, in a sentence."""
     if bases == {"measured"}:
         return "Verdicts rest on figures that swindex measured against a control, the weakest over the texts."

@@ -22,7 +22,9 @@ The shape is stable: names are added, never removed or narrowed. Every name is a
                      matter)
       figures[]      what removing exactly these weights did, the one that the verdict rests on first:
                      by (`swindex` or an origin), basis, ppl_before, ppl_after, ppl_ratio, ppl_ratio_ci95 (95 %
-                     interval), finite, text (what it was measured on), second_hand, statement, caveat
+                     interval), finite, text (what it was measured on), second_hand, statement, caveat,
+                     control (what it is held against, of our figures: kind, removed (how many weights, each alone or
+                     together as `kind` says), ppl_ratio and finite of the worst; null if there is none)
       texts          on how many texts swindex measured it; a verdict to be relied on rests on two
       tried[]        what else swindex did to exactly these weights: intervention (mean, class_mean, restore, scale),
                      scale, text, ppl_before, ppl_after, ppl_ratio, finite, recovery (part of the damage undone)
@@ -35,7 +37,9 @@ The shape is stable: names are added, never removed or narrowed. Every name is a
     sources[]        origin, title, url
     scan             the latest: id, outcome, reason, time, detector, effects, layers, layers_covered (how many),
                      experts, experts_covered, fits_float16, converged, shared_from (model_id, revision, scan: where
-                     it was made, as the files here are identical; null if made here); null if there is none
+                     it was made, as the files here are identical; null if made here), profile[] (layer, activation_in
+                     and activation_out: the largest |activation| into and out of the down projection over all
+                     prompts, residual, finite); null if there is none
     survivals[]      base models whose recorded super weights were looked for here, which is no scan:
                      base, base_revision, same, drifted, gone, ..., scalars[]: `compared` has the names
     decisions[]      what curators decided on claims, the claims that they took out included: `decided` has the names

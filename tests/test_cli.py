@@ -77,6 +77,7 @@ def test_the_commands_are_those_that_exist() -> None:
         "lookup",
         "history",
         "changes",
+        "plot",
         "search",
         "scan",
         "crawl",

@@ -57,6 +57,7 @@ REPORTED_WEIGHT = {
             "second_hand": False,
             "statement": "A super weight.",
             "caveat": "one window",
+            "control": None,
         }
     ],
     "texts": 0,
@@ -187,6 +188,20 @@ def test_document_of_a_scan_says_what_was_covered() -> None:
         "fits_float16": True,
         "converged": True,
         "shared_from": None,
+        "profile": [
+            {"layer": n, "activation_in": 1.5, "activation_out": 2.5, "residual": 3.5, "finite": True} for n in range(4)
+        ],
+    }
+
+
+def test_a_measured_figure_names_the_worst_control_as_a_ratio_of_perplexities() -> None:
+    [figure] = view(plain(make.found()))["super_weights"][0]["figures"]
+
+    assert figure["control"] == {
+        "kind": "largest",
+        "removed": 1,
+        "ppl_ratio": pytest.approx(math.exp(0.01)),
+        "finite": True,
     }
 
 

@@ -6,7 +6,7 @@ import typer
 
 from .options import MissingExtraError, ReadIndex
 
-_EXTRA = ("fastapi", "starlette", "uvicorn", "h11")
+_EXTRA = ("fastapi", "starlette", "uvicorn", "h11", "jinja2", "markupsafe", "altair", "vl_convert")
 
 
 def serve(

@@ -17,9 +17,11 @@ from starlette.responses import Response
 
 from ... import __version__
 from ...schema.errors import SwindexError
+from ..pages import errors as pages_errors
+from ..pages import router as pages
 from . import models, static, watch, whole
 from .current import Current
-from .gate import Gate, answer_of, methods_of
+from .gate import Gate, methods_of
 from .logs import Log
 from .metrics import Metrics
 from .openapi import described
@@ -27,7 +29,7 @@ from .problems import Problem
 from .replies import told
 from .settings import Settings
 
-ROUTERS = (models.router, whole.router, watch.router, static.router)
+ROUTERS = (models.router, whole.router, watch.router, static.router, *pages.ROUTERS)
 _BY_STATUS = {404: "not-found", 405: "method-not-allowed"}
 
 
@@ -89,11 +91,11 @@ def _fill(current: Current, log: Log) -> None:
 
 
 async def _of_problem(request: Request, error: Any) -> Response:
-    return answer_of(error)
+    return pages_errors.answer_to(request, error)
 
 
 async def _of_swindex(request: Request, error: Any) -> Response:
-    return answer_of(told(request, error))
+    return await _of_problem(request, told(request, error))
 
 
 async def _of_validation(request: Request, error: Any) -> Response:

@@ -11,7 +11,7 @@ from sys import intern
 from typing import Any, NamedTuple
 
 from ..reader import as_record
-from ..searching import hit_of, names_of
+from ..searching import basis_of, hit_of, layers_of, names_of
 
 Json = dict[str, Any]
 _FEW = 256
@@ -35,6 +35,10 @@ class Row(NamedTuple):
     time: str
     names: str
     """What a text is looked for in beside the id: in lower case, sorted, a line each."""
+    basis: str | None = None
+    """Whose figures the verdict rests on."""
+    layers: tuple[int, ...] = ()
+    """With weights that are not refuted."""
 
     @property
     def document(self) -> Json:
@@ -62,7 +66,7 @@ def row_of(record: Json) -> Row:
         hit, family = hit_of(record), record["model"].get("model_type")
         verdict, names = hit.verdict.value, names_of(record)[1:]
         said = (hit.id, hit.revision, hit.architecture, family, hit.outcome, hit.super_weights)
-        return named(*said, verdict, hit.time, names)
+        return named(*said, verdict, hit.time, names, basis_of(record, hit.verdict), layers_of(record))
 
 
 def named(
@@ -75,12 +79,14 @@ def named(
     verdict: str,
     time: str,
     names: Iterable[str | None],
+    basis: str | None = None,
+    layers: tuple[int, ...] = (),
 ) -> Row:
     """A row; what many rows have alike is kept once."""
     key, text = model_id.lower(), intern("\n".join(sorted({name.lower() for name in names if name})))
     own = model_id if key != model_id else key
     kinds = (architecture and intern(architecture), family and intern(family), intern(outcome))
-    return Row(key, own, revision, *kinds, super_weights, intern(verdict), intern(time), text)
+    return Row(key, own, revision, *kinds, super_weights, intern(verdict), intern(time), text, basis, layers)
 
 
 class Catalogue:

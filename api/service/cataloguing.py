@@ -18,14 +18,24 @@ from .held import Held
 
 _ROWS = 10_000
 _STRENGTHS = ", ".join(f"'{each.value}'" for each in STRENGTH)
+_BASES = (None, "reported", "measured")
+"""Of equal verdicts the one that rests on our figures goes first."""
+
+
+def _rank(name: str) -> str:
+    """A verdict by its strength, then by its basis."""
+    bases = f"coalesce(list_position(['reported', 'measured'], {name}_basis), 0)"
+    return f"(list_position([{_STRENGTHS}], {name}) * {len(_BASES)} + {bases})"
+
+
 _SQL = f"""
 SELECT m.model_id, m.revision, m.architecture, m.model_type, m.outcome, w.standing, w.strongest,
-       strftime(m.time, '%Y-%m-%dT%H:%M:%SZ'), m.base_model, w.tensors
+       strftime(m.time, '%Y-%m-%dT%H:%M:%SZ'), m.base_model, w.tensors, w.layers
 FROM models AS m LEFT JOIN (
     SELECT model_id,
         count(*) FILTER (location <> 'refuted') AS standing,
-        max(greatest(list_position([{_STRENGTHS}], alone), list_position([{_STRENGTHS}], grouped)))
-            FILTER (location <> 'refuted') AS strongest,
+        max(greatest({_rank("alone")}, {_rank("grouped")})) FILTER (location <> 'refuted') AS strongest,
+        list_sort(list(DISTINCT layer) FILTER (location <> 'refuted')) AS layers,
         list(DISTINCT tensor) AS tensors
     FROM super_weights GROUP BY model_id
 ) AS w USING (model_id)
@@ -72,10 +82,13 @@ def _row(
     time: str,
     base_model: str | None,
     tensors: list[str] | None,
+    layers: list[int] | None,
 ) -> Row:
-    verdict = STRENGTH[strongest - 1].value if strongest else STRENGTH[0].value
+    place, basis = divmod(strongest or len(_BASES), len(_BASES))
+    verdict = STRENGTH[place - 1].value
     names = (architecture, model_type, base_model, *(tensors or ()))
-    return named(model_id, revision, architecture, model_type, outcome, standing or 0, verdict, time, names)
+    more = (_BASES[basis], tuple(layers or ()))
+    return named(model_id, revision, architecture, model_type, outcome, standing or 0, verdict, time, names, *more)
 
 
 def _changed(held: Held, model_id: str) -> Row:

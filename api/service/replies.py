@@ -4,7 +4,7 @@ The words of errors that may name paths of this machine stay here.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request
@@ -39,13 +39,18 @@ async def reply(request: Request, make: Make, *, keep: bool = True) -> Answer:
 
     Those who ask for the same at the same time wait for one answer, which is made for all of them.
     """
-    current, snapshot = current_of(request), snapshot_of(request)
-    key = (snapshot, request.scope["address"] if keep else object())
+    key = (snapshot_of(request), request.scope["address"] if keep else object())
+    return await together(request, key, lambda: _made(request, make, keep))
+
+
+async def together(request: Request, key: Any, begin: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
+    """The answer that is being made under this key, or that `begin` begins to make; raise Problem if too many are."""
+    current = current_of(request)
     task = current.making.get(key)
     if task is None:
         if len(current.making) >= request.app.state.settings.concurrency:
             raise Problem("busy")
-        task = asyncio.ensure_future(_made(request, make, keep))
+        task = asyncio.ensure_future(begin())
         current.making[key] = task
         task.add_done_callback(lambda done: _forget(current, key, done))
     return await asyncio.shield(task)
@@ -60,7 +65,7 @@ def _forget(current: Current, key: Any, done: "asyncio.Task[Answer]") -> None:
 async def _made(request: Request, make: Make, keep: bool) -> Answer:
     cache = may_change(request.app.state.settings.fresh) if keep else "no-store"
     encodings, _ = asked(request.scope)
-    snapshot, answer = await _read(request, lambda now: _answer(now, make, cache, encodings))
+    snapshot, answer = await read_by(request, lambda now: _answer(now, make, cache, encodings))
     answer.route = request.scope["route"].path
     if keep:
         snapshot.kept.put(request.scope["address"], answer)
@@ -77,7 +82,7 @@ def _answer(snapshot: Snapshot, make: Make, cache: str, encodings: str | None) -
     return answer
 
 
-async def _read(request: Request, make: Callable[[Snapshot], Answer]) -> tuple[Snapshot, Answer]:
+async def read_by(request: Request, make: Callable[[Snapshot], Answer]) -> tuple[Snapshot, Answer]:
     """What `make` gives; if the snapshot cannot be read any more, of the one that has taken its place."""
     snapshot, current = snapshot_of(request), current_of(request)
     try:
