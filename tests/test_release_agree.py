@@ -133,10 +133,10 @@ def test_any_other_cell_in_parquet_is_found(whole: tuple[Index, Path], planted: 
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda t: t.name)
-def test_any_other_cell_in_duckdb_is_found(whole: tuple[Index, Path], planted: Path, table: Any) -> None:
+def test_another_cell_in_duckdb_is_found(whole: tuple[Index, Path], planted: Path, table: Any) -> None:
     path = planted / "index.duckdb"
     sound = path.read_bytes()
-    for column in table.columns:
+    for column in table.columns[:: max(1, len(table.columns) // 5)]:  # of a Parquet file every one is tried, above
         path.write_bytes(sound)
         with duckdb.connect(str(path)) as con:
             [last] = con.execute(f"SELECT max(rowid) FROM {table.name}").fetchone()
