@@ -10,7 +10,7 @@ from typing import Any
 
 from ..index import feed
 from ..index.errors import StoreError, os_reason
-from ..index.files import FILES, Files, close_quietly, publish, write_all
+from ..index.files import FILES, Files, rewrite
 
 NAME = "origin.json"
 SOURCE = "hf://datasets/swindex/super-weights"
@@ -69,16 +69,7 @@ def freshest(shipped: Path) -> Path:
 def write(directory: Path, origin: dict[str, Any], files: Files = FILES) -> None:
     """Put it in place of the last one, whole and durable; raise StoreError."""
     text = json.dumps({name: origin.get(name) for name in FIELDS}, indent=1)
-    temporary = Path(directory) / f".{NAME}.tmp"
-    try:
-        fd = files.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        try:
-            write_all(fd, f"{text}\n".encode(), files)
-        finally:
-            close_quietly(fd, files)
-    except OSError as error:
-        raise StoreError(f"{temporary}: not written: {os_reason(error)}") from None
-    publish(temporary, Path(directory) / NAME, files)
+    rewrite(Path(directory) / NAME, f"{text}\n", files)
 
 
 def _is_sound(found: dict[str, Any]) -> bool:

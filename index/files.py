@@ -159,6 +159,20 @@ def publish(temporary: Path, path: Path, files: Files = FILES) -> None:
         raise StoreError(f"{path}: not published: {os_reason(error)}") from None
 
 
+def rewrite(path: Path, text: str, files: Files = FILES) -> None:
+    """Put a small text in place of the last one, whole and durable; raise StoreError."""
+    temporary = path.parent / f".{path.name}.tmp"
+    try:
+        fd = files.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        try:
+            write_all(fd, text.encode(), files)
+        finally:
+            files.close(fd)
+    except OSError as error:
+        raise StoreError(f"{temporary}: not written: {os_reason(error)}") from None
+    publish(temporary, path, files)
+
+
 def _write_new(path: Path, data: bytes, files: Files) -> None:
     fd = files.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:

@@ -5,12 +5,11 @@ file is a note beside the records, never the truth about them. Standard library 
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from .errors import StoreError, os_reason
-from .files import FILES, Files, publish, write_all
+from .files import FILES, Files, rewrite
 
 NAME = "heartbeat.json"
 CRAWL = ("started", "ended", "complete", "stopped", "listed", "eligible", "indexed")
@@ -41,16 +40,7 @@ def read(directory: Path) -> dict[str, Any]:
 def write(directory: Path, newest: str | None, crawl: dict[str, Any], files: Files = FILES) -> None:
     """Put a new heartbeat in place of the last one, whole and durable; raise StoreError."""
     text = json.dumps({"newest": newest, "crawl": {name: crawl[name] for name in CRAWL}}, indent=1)
-    temporary = Path(directory) / f".{NAME}.tmp"
-    try:
-        fd = files.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        try:
-            write_all(fd, f"{text}\n".encode(), files)
-        finally:
-            files.close(fd)
-    except OSError as error:
-        raise StoreError(f"{temporary}: not written: {os_reason(error)}") from None
-    publish(temporary, Path(directory) / NAME, files)
+    rewrite(Path(directory) / NAME, f"{text}\n", files)
 
 
 def _is_text(value: object) -> bool:

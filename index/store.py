@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from ..schema.canonical import canonical_bytes
 from ..schema.record import Record
@@ -22,6 +22,7 @@ from . import log
 from .errors import Locked, StaleRecord, StoreError, os_reason
 from .feeding import Feed
 from .files import FILES, Files, make_folder
+from .locking import locked
 from .stored import Stored, digest_in, parse
 
 
@@ -62,17 +63,9 @@ class Index(Stored):
             self._is_made = True
         if not os.access(self.directory, os.W_OK):
             raise StoreError(f"{self.directory}: not writable; choose another index with --index DIR")
-        try:
-            self._lock.acquire(timeout=self._lock_timeout)
-        except Timeout:
-            raise self._not_locked() from None
-        except OSError as error:
-            raise StoreError(f"{self.lock_file}: cannot be locked: {os_reason(error)}") from None
-        try:
+        with locked(self._lock, self.lock_file, self._not_locked, self._lock_timeout):
             self._feed.heal()
             yield
-        finally:
-            self._lock.release()
 
     def append(self, record: Record) -> Appended:
         """Append a version that follows the newest one; on disk when this returns.

@@ -2,14 +2,7 @@
 
 from .rows import Table, items, parts, table
 
-CLAIMS: tuple[Table, ...] = (
-    table(
-        "observations",
-        "What an outside source claims, in its own numbers.",
-        items("observations"),
-        """
-        observation      | int    | number                             | position in the record, from 1
-        origin           | text   | item.source.origin                 | independent group of people behind it
+CLAIM = """origin           | text   | item.source.origin                 | independent group of people behind it
         title            | text   | item.source.title                  | of the source
         url              | text   | item.source.url                    | of the source
         repo             | text   | item.source.repo                   | of the source
@@ -17,7 +10,17 @@ CLAIMS: tuple[Table, ...] = (
         path             | text   | item.source.path                   | in its repository
         granularity      | text   |                                    | what the claim is about
         stance           | text   |                                    | claims, denies, notes
-        statement        | text   |                                    | in words
+        statement        | text   |                                    | in words"""
+"""Columns of every claim: who makes it, and of what kind it is."""
+
+CLAIMS: tuple[Table, ...] = (
+    table(
+        "observations",
+        "What an outside source claims, in its own numbers.",
+        items("observations"),
+        f"""
+        observation      | int    | number                             | position in the record, from 1
+        {CLAIM}
         revision         | text   |                                    | as the source gives it
         dtype            | text   |                                    | as the source gives it
         prompt           | text   |                                    | it used

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .rows import Row, Table, Versions, items, table
+from .tables_claims import CLAIM
 
 
 @dataclass(frozen=True)
@@ -44,19 +45,11 @@ DECIDED: tuple[Table, ...] = (
         "decision_claims",
         "A claim that a decision took out, or put in place. Those that stand are in observations too.",
         _claims,
-        """
+        f"""
         decision         | int    | parent.decision                    | the decision
         part             | text   | parent.part                        | taken_out, put_in
         claim            | int    | number                             | position in that part, from 1
-        origin           | text   | item.source.origin                 | independent group of people behind it
-        title            | text   | item.source.title                  | of the source
-        url              | text   | item.source.url                    | of the source
-        repo             | text   | item.source.repo                   | of the source
-        commit           | text   | item.source.commit                 | of the source
-        path             | text   | item.source.path                   | in its repository
-        granularity      | text   |                                    | what the claim is about
-        stance           | text   |                                    | claims, denies, notes
-        statement        | text   |                                    | in words
+        {CLAIM}
         weights          | texts  |                                    | weight ids
         value            | float  |                                    | of the weight
         ppl_before       | float  |                                    | perplexity before

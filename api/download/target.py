@@ -9,10 +9,11 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from ...index.errors import Locked, StoreError, os_reason
 from ...index.files import FILES, Files, make_folder
+from ...index.locking import locked
 from ...index.log import is_folder
 from ...index.store import Index
 from .. import origin
@@ -55,18 +56,9 @@ class Target:
         make_folder(self.private, self.files)
         if not os.access(self.private, os.W_OK):
             raise StoreError(f"{self.directory}: not writable; choose another directory with --to DIR")
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise Locked(
-                f"{self.directory}: another download is at work there; run this again when it is done"
-            ) from None
-        except OSError as error:
-            raise StoreError(f"{self.private}: cannot be locked: {os_reason(error)}") from None
-        try:
+        busy = Locked(f"{self.directory}: another download is at work there; run this again when it is done")
+        with locked(self._lock, self.private, lambda: busy):
             yield
-        finally:
-            self._lock.release()
 
     def tidy(self, wanted: Collection[str]) -> None:
         """Remove parts of files that nobody will ask for any more: all but those of these digests."""

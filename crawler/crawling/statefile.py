@@ -15,10 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from ...index.errors import Locked, StoreError, os_reason
+from ...index.errors import Locked, StoreError
 from ...index.files import create, make_folder
+from ...index.locking import locked
 from ..parts.result import now
 from ..refusal import one_line
 
@@ -197,19 +198,15 @@ def damaged(path: Path, why: str) -> StoreError:
 def held(folder: Path) -> Iterator[None]:
     """Be the one crawl of an index meanwhile; raise Locked naming the one that is, StoreError."""
     make_folder(folder)
-    lock, holder = FileLock(folder / "crawl.lock"), folder / "crawl.holder"
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise Locked(f"{folder.parent}: {_holder(holder)} crawls into this index; wait for it, or stop it") from None
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot be locked: {os_reason(error)}") from None
-    try:
+    holder = folder / "crawl.holder"
+
+    def busy() -> Locked:
+        return Locked(f"{folder.parent}: {_holder(holder)} crawls into this index; wait for it, or stop it")
+
+    with locked(FileLock(folder / "crawl.lock"), folder, busy):
         create(folder / ".gitignore", IGNORED.encode())
         create(holder, json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": now()}).encode())
         yield
-    finally:
-        lock.release()
 
 
 def _holder(path: Path) -> str:

@@ -14,10 +14,11 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from ..errors import Locked, StoreError, os_reason
 from ..files import FILES, Files, close_quietly, make_folder, sync_folder, write_all
+from ..locking import locked
 from ..site import CHANGES, NODES, ROOT, VERSIONS, File, Root
 
 _NEW, _DONE, _LOCK = ".release-new", ".release-done", ".release.lock"
@@ -158,20 +159,14 @@ def staging(directory: Path, files: Files = FILES) -> Iterator[Staging]:
         raise StoreError(f"{directory}: DuckDB cannot write a file to a path with '?' in it; choose another directory")
     make_folder(directory, files)
     _require(directory)
-    lock = FileLock(directory / _LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise Locked(f"{directory}: another process makes a release there; try again when it is done") from None
-    except OSError as error:
-        raise StoreError(f"{directory}: cannot be locked: {os_reason(error)}") from None
-    try:
-        settle(directory, files)
-        shutil.rmtree(directory / _NEW, ignore_errors=True)
-        yield Staging(directory, files)
-    finally:
-        shutil.rmtree(directory / _NEW, ignore_errors=True)
-        lock.release()
+    busy = Locked(f"{directory}: another process makes a release there; try again when it is done")
+    with locked(FileLock(directory / _LOCK), directory, lambda: busy):
+        try:
+            settle(directory, files)
+            shutil.rmtree(directory / _NEW, ignore_errors=True)
+            yield Staging(directory, files)
+        finally:
+            shutil.rmtree(directory / _NEW, ignore_errors=True)
 
 
 def _require(directory: Path) -> None:
