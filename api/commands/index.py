@@ -8,10 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+from ...index.findings import Finding
 from ...index.store import Index
+from ...schema.errors import UsageError
 from ..main import print_json, write
+from ..names import is_address
 from ..page import Cell, Column, Page, clean, wants_colour, width_of
-from ..reading import records_dir
+from ..reading import home, is_release, named_source, records_dir
 from . import sql
 from .options import Json, ReadIndex, WriteIndex, writable
 from .progress import progress
@@ -51,24 +54,16 @@ def check(
     codes: Annotated[bool, typer.Option("--codes", help="List what can be found, by code; check nothing.")] = False,
     json: Json = False,
 ) -> int:
-    """Check every record, and the DuckDB file.
+    """Check every record, and the DuckDB file; of a release all its forms.
 
     Files, lines, chains, digests, rules; with --full whether the Hub still has what records say. Exit status 1 if there
     is an error; warnings are printed and do not count.
     """
     if codes:
         return _codes(json)
-    from ...index.check import check as check_index
-
-    opened = _open(index)
-    found = check_index(opened)
-    if full:
-        from ...crawler.checking import upstream
-
-        with progress() as steps:
-            found += upstream(opened, progress=steps)
+    models, found = _released(index, full) if _is_release_directory(index) else _checked(index, full)
     errors = sum(f.severity == "error" for f in found)
-    counts = {"models": len(list(opened.models())), "errors": errors, "warnings": len(found) - errors}
+    counts = {"models": models, "errors": errors, "warnings": len(found) - errors}
     if json:
         print_json({**counts, "findings": [{**asdict(f), "severity": f.severity} for f in found]})
     else:
@@ -79,6 +74,36 @@ def check(
         page.text(", ".join(f"{count} {what}" for what, count in counts.items()), "bold")
         write(str(page), sys.stdout)
     return 1 if errors else 0
+
+
+def _checked(index: str | None, full: bool) -> tuple[int, list[Finding]]:
+    """Models of an index, and what is found in them."""
+    from ...index.check import check as check_index
+
+    opened = _open(index)
+    found = check_index(opened)
+    if full:
+        from ...crawler.checking import upstream
+
+        with progress() as steps:
+            found += upstream(opened, progress=steps)
+    return len(list(opened.models())), found
+
+
+def _is_release_directory(index: str | None) -> bool:
+    named = named_source(index)
+    return named is not None and is_release(named) and not is_address(named)
+
+
+def _released(index: str | None, full: bool) -> tuple[int, list[Finding]]:
+    """Models of a release, and what is found in it."""
+    from ..released import check_released
+
+    if full:
+        raise UsageError(f"{index}: a release, of which --full asks nobody; see: swindex download --help")
+    with progress() as steps:
+        checked = check_released(home(index), steps)
+    return checked.models, checked.findings
 
 
 def _codes(json: bool) -> int:

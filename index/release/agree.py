@@ -7,7 +7,7 @@ nothing with what wrote the files but the names in `index.site` and the tables' 
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .. import feed, log
@@ -35,16 +35,28 @@ from .steps import Steps, every, no_steps
 
 
 def require_agreement(index: Index, staging: Staging, root: Root, steps: Steps = no_steps) -> None:
-    """Compare all forms of the release that is staged; raise Disagreement, StoreError."""
+    """Compare all forms of a staged release with each other and with the log; raise Disagreement, StoreError."""
+    places = require_own_agreement(staging, root, steps, lambda model_id, lines: _log(index, root, model_id, lines))
+    _models(index, root, places)
+
+
+def require_own_agreement(
+    staging: Staging, root: Root, steps: Steps = no_steps, also: Callable[[str, Sequence[bytes]], None] | None = None
+) -> Places:
+    """Compare all forms of a release with each other, and give its places; raise Disagreement, StoreError.
+
+    `also` is called with each model and its lines, oldest first.
+    """
     places = _segments(staging, root, steps)
     _tree(staging, root, places)
-    _models(index, root, places)
     _files(staging, root)
     with TablesAgainst(staging, root) as tables:
         for model_id in every(sorted(places), "compare", len(places), steps):
             lines = _lines(staging, root, places.of(model_id))
-            _log(index, root, model_id, lines)
+            if also is not None:
+                also(model_id, lines)
             tables.compare(model_id, lines)
+    return places
 
 
 # --- changes and versions ---
@@ -138,7 +150,7 @@ def _lines(staging: Staging, root: Root, place: Place) -> list[bytes]:
     return found
 
 
-def _log(index: Index, root: Root, model_id: str, lines: list[bytes]) -> None:
+def _log(index: Index, root: Root, model_id: str, lines: Sequence[bytes]) -> None:
     """The log of a model holds these lines, and after them only what was appended since."""
     path = log.path_of(index.records, model_id)
     try:

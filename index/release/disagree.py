@@ -8,10 +8,14 @@ from ..errors import StoreError
 class Disagreement(StoreError):
     """Two forms of a release do not say the same: it is not published."""
 
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(f"{where}: {what}; not released: run `swindex index check`, then release again")
+        self.where, self.what = where, what
+
 
 def differ(where: str, what: str) -> NoReturn:
     """Raise Disagreement."""
-    raise Disagreement(f"{where}: {what}; not released: run `swindex index check`, then release again")
+    raise Disagreement(where, what)
 
 
 def equal(where: str, what: str, one: object, other: object) -> None:

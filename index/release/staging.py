@@ -21,7 +21,7 @@ from ..files import FILES, Files, close_quietly, make_folder, sync_folder, write
 from ..locking import locked
 from ..site import CHANGES, NODES, ROOT, VERSIONS, File, Root
 
-_NEW, _DONE, _LOCK = ".release-new", ".release-done", ".release.lock"
+_NEW, DONE, _LOCK = ".release-new", ".release-done", ".release.lock"
 IMMUTABLE = (CHANGES, VERSIONS, NODES)
 PARQUET = "parquet"
 _OURS = (*IMMUTABLE, ROOT, PARQUET, "index.duckdb", "README.md", "croissant.json", "CHANGELOG.md")
@@ -104,7 +104,7 @@ class Staging:
         try:
             for folder in sorted({(self.folder / path).parent for path in self.written}):
                 sync_folder(folder, self.files)
-            self.files.replace(self.folder, self.directory / _DONE)
+            self.files.replace(self.folder, self.directory / DONE)
             sync_folder(self.directory, self.files)
         except OSError as error:
             raise StoreError(f"{self.directory}: not published: {os_reason(error)}") from None
@@ -122,7 +122,7 @@ def file_at(path: Path) -> File:
 
 def settle(directory: Path, files: Files = FILES) -> None:
     """Finish a release that was complete when its process was killed; raise StoreError."""
-    done = Path(directory) / _DONE
+    done = Path(directory) / DONE
     if done.is_dir():
         left = sorted(str(path.relative_to(done)) for path in done.rglob("*") if path.is_file())
         _move(done, Path(directory), [path for path in left if path != ROOT], files)
