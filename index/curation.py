@@ -18,6 +18,7 @@ from ..schema.observation import Observation
 from ..schema.record import Record, Withdrawn, explain
 from ..schema.weight import Coordinates, Group, SuperWeight
 from .claimed import named, sets_of, told_value, weight_of
+from .store import next_version
 from .versions import carried
 
 SHOWN = 8
@@ -56,10 +57,7 @@ def with_decision(previous: Record | None, order: Order, history: Sequence[Recor
 
 def preview(previous: Record, order: Order, history: Sequence[Record] = ()) -> Record:
     """The version that `with_decision` would give, which is appended nowhere; raise UsageError, RecordError."""
-    parts = with_decision(previous, order, history)
-    provenance = {"version": previous.provenance.version + 1, "previous": previous.provenance.digest}
-    provenance |= {"time": order.time, "submitter": order.by, "withdrawn": parts.pop("withdrawn")}
-    return Record.make(**parts, provenance=provenance)
+    return next_version(previous, with_decision(previous, order, history), order.by, order.time)
 
 
 # --- what is meant ---

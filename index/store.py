@@ -96,7 +96,7 @@ class Index(Stored):
             parts = build(newest)
             if parts is None:
                 return None
-            record = _next(newest, parts, submitter, time)
+            record = next_version(newest, parts, submitter, time)
             if record.model.id != model_id:
                 raise StoreError(f"{model_id}: the version that was built is of {record.model.id}")
             return record if self._append(newest, record) is Appended.APPENDED else None
@@ -148,7 +148,8 @@ def content(record: Record) -> dict[str, Any]:
     return {**said, "withdrawn": withdrawn and withdrawn.model_dump(mode="json")}
 
 
-def _next(newest: Record | None, parts: dict[str, Any], submitter: str, time: str) -> Record:
+def next_version(newest: Record | None, parts: dict[str, Any], submitter: str, time: str) -> Record:
+    """The version of these parts (and `withdrawn`, if so) that follows `newest`; it is appended nowhere."""
     parts = dict(parts)
     provenance = {
         "version": newest.provenance.version + 1 if newest else 1,

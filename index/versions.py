@@ -109,6 +109,11 @@ def withdraw(previous: Record, reason: str, time: str) -> dict[str, Any] | None:
     return {**carried(previous), "withdrawn": withdrawn}
 
 
+def restore(previous: Record) -> dict[str, Any] | None:
+    """The parts of the version that puts a withdrawn record back; None if it is not withdrawn."""
+    return {**carried(previous), "withdrawn": None} if previous.provenance.withdrawn else None
+
+
 def carried(previous: Record) -> dict[str, Any]:
     """The parts of a version that says what the one before says."""
     return {**{name: getattr(previous, name) for name in _CARRIED}, "withdrawn": previous.provenance.withdrawn}

@@ -92,6 +92,7 @@ def test_the_commands_are_those_that_exist() -> None:
         "index sql",
         "index stats",
         "index review",
+        "index withdraw",
     }
 
 

@@ -1,6 +1,7 @@
 """A curator's decision, from the options of `swindex index review` to a new version: shown, asked for, appended."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,32 +83,45 @@ def _parsed(data: Any) -> Observation:
     return Observation.model_validate_json(canonical_bytes(data))
 
 
+@dataclass(frozen=True)
+class Offer:
+    """A version that somebody may want, and how to make it of whatever is newest when it is written."""
+
+    after: Record
+    build: Callable[[Record | None], dict[str, Any] | None]
+
+    def append(self, index: Index) -> Record | None:
+        """Append the version and bring the DuckDB file up to it, if there is one; None if it is there already."""
+        model_id, said = self.after.model.id, self.after.provenance
+        made = index.add(model_id, self.build, said.submitter, said.time)
+        if index.database.is_file():
+            from ...index.database import update
+
+            update(index, [model_id])
+        return made
+
+
 def decide(index: Index, model_id: str, order: Order, *, dry_run: bool, yes: bool, json: bool) -> int:
     """Show what an order changes, and append it if that is wanted; the exit status."""
     before = index.read(model_id)
-    after = preview(before, order, index.history(model_id))
-    made = None
-    if not json:
-        _show(before, after)
-    if not dry_run:
-        _confirm(model_id, yes)
-        made = _append(index, before.model.id, order)
-    _tell(before, made or after, written=made is not None, json=json)
-    return 0
-
-
-def _append(index: Index, model_id: str, order: Order) -> Record | None:
-    """Append the version and bring the DuckDB file up to it, if there is one."""
 
     def build(newest: Record | None) -> dict[str, Any]:
-        return with_decision(newest, order, index.history(model_id) if newest else ())
+        return with_decision(newest, order, index.history(before.model.id) if newest else ())
 
-    made = index.add(model_id, build, order.by, order.time)
-    if index.database.is_file():
-        from ...index.database import update
+    after = preview(before, order, index.history(model_id))
+    return settle(index, before, Offer(after, build), dry_run=dry_run, yes=yes, json=json)
 
-        update(index, [model_id])
-    return made
+
+def settle(index: Index, before: Record, offer: Offer, *, dry_run: bool, yes: bool, json: bool) -> int:
+    """Show what an offer changes, and append it if that is wanted; the exit status."""
+    made = None
+    if not json:
+        _show(before, offer.after)
+    if not dry_run:
+        _confirm(before.model.id, yes)
+        made = offer.append(index)
+    _tell(before, made or offer.after, written=made is not None, json=json)
+    return 0
 
 
 def _confirm(model_id: str, yes: bool) -> None:

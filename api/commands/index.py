@@ -19,6 +19,7 @@ from . import sql
 from .options import Json, ReadIndex, WriteIndex, writable
 from .progress import progress
 from .review import review
+from .withdraw import withdraw
 
 _NEWS = {
     "new": "new",
@@ -34,7 +35,7 @@ _STYLES = {"error": "red", "warning": "yellow"}
 def build_group() -> typer.Typer:
     """The group of commands."""
     group = typer.Typer(help="Make, check, count, ask, review and release an index.")
-    for command in (build, check, stats, review, sql.sql, release):
+    for command in (build, check, stats, review, withdraw, sql.sql, release):
         group.command()(command)
     return group
 
