@@ -232,6 +232,6 @@ def test_a_kill_at_any_operation_loses_nothing_and_doubles_nothing(tmp_path: Pat
 
 
 def test_what_was_acknowledged_stays_whenever_the_process_is_killed(tmp_path: Path) -> None:
-    told = killed("moments", str(tmp_path), "25")
+    told = killed("moments", str(tmp_path), "10")
 
-    assert (told["wrong"], told["kills"]) == ([], 25)
+    assert (told["wrong"], told["kills"]) == ([], 10)
