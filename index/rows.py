@@ -7,7 +7,8 @@ the names of its types.
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from operator import attrgetter
 from typing import Any
 
 from ..schema.record import Record
@@ -39,6 +40,15 @@ class Row:
         return len(held) if at[0] == "#" else held
 
 
+def _taken(paths: Sequence[str]) -> Callable[[Any], Iterable[Any]]:
+    """Takes what the last steps of paths lead to from what holds it; of a path with `#`, the length."""
+    names = [path.rpartition(".")[2].removeprefix("#") for path in paths]
+    if paths[0][0] == "#":
+        return lambda held: [len(getattr(held, name)) for name in names]
+    taken = attrgetter(*names)
+    return taken if len(names) > 1 else lambda held: (taken(held),)
+
+
 @cache
 def _steps(at: str) -> tuple[str, ...]:
     return tuple(at.removeprefix("#").split("."))
@@ -52,6 +62,8 @@ class Column:
     type: str
     at: str
     meaning: str
+    storage: str = ""
+    """How DuckDB is to store it, where not as it likes."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +78,22 @@ class Table:
     def values(self, versions: Versions) -> Iterable[dict[str, Any]]:
         """Yield the rows of a model as plain JSON data, by column name."""
         for row in self.rows(versions):
-            yield {column.name: _plain(row.value(column.at)) for column in self.columns}
+            cells: dict[str, Any] = {}
+            for holder, names, values in self._held:
+                held = row.value(holder) if holder else row
+                cells.update(zip(names, values(held), strict=True) if held is not None else dict.fromkeys(names))
+            yield {name: _plain(value) for name, value in cells.items()}
+
+    @cached_property
+    def _held(self) -> list[tuple[str, list[str], Callable[[Any], Iterable[Any]]]]:
+        """The columns by what holds their values: its path, their names, and how to take all of them at once."""
+        by_holder: dict[str, list[Column]] = {}
+        for column in self.columns:
+            by_holder.setdefault(column.at.rpartition(".")[0], []).append(column)
+        return [
+            (holder.removeprefix("#"), [c.name for c in columns], _taken([c.at for c in columns]))
+            for holder, columns in by_holder.items()
+        ]
 
 
 TYPES = {
@@ -79,13 +106,18 @@ TYPES = {
     "bool": "BOOLEAN",
     "time": "TIMESTAMP",
     "json": "VARCHAR",
+    "long": "VARCHAR",
 }
+_STORAGE = {"long": "USING COMPRESSION zstd"}
 
 
 def table(name: str, meaning: str, rows: Rows, columns: str) -> Table:
     """Make a table of columns written one a line, `name | type | path | meaning`; no path means `item.<name>`."""
     cells = [[cell.strip() for cell in line.split("|")] for line in columns.strip().splitlines()]
-    made = (Column(name, TYPES[kind], at or f"item.{name}", meaning) for name, kind, at, meaning in cells)
+    made = (
+        Column(name, TYPES[kind], at or f"item.{name}", meaning, _STORAGE.get(kind, ""))
+        for name, kind, at, meaning in cells
+    )
     return Table(name, meaning, (_MODEL_ID, *made), rows)
 
 
