@@ -16,7 +16,7 @@ from typing import Self
 from . import comparing, database, feed, log, shards
 from .check_across import Together
 from .check_feed import check_feed
-from .check_log import Seen, see
+from .check_log import Seen, is_damage, see
 from .comparing import Difference
 from .errors import StoreError, os_reason
 from .feed import Entry
@@ -29,16 +29,15 @@ def check(index: Index) -> list[Finding]:
     """Check every log, the feed and the DuckDB file: what is wrong, by path; raise StoreError if no index."""
     index.require()
     newest = _newest(index.directory)  # before the log is read: what comes later is no fault
-    models, findings = _walk(index.records)
-    findings += _same_but_case(models)
+    models, strays = _walk(index.records)
     with _All() as seen:
+        seen.note([*strays, *_same_but_case(models)])
         for each in _seen(index, models):
             seen.add(each)
-        findings += seen.findings
-        if not seen.is_damaged:
-            findings += [*seen.references, *seen.together.findings()]
+        together = [] if seen.is_damaged else [*seen.references, *seen.together.findings()]
         told = [*check_feed(index.directory, newest, None if seen.is_damaged else seen.untold)]
-    return [*findings, *told, *_check_database(index, seen, is_told=not any(f.severity == ERROR for f in told))]
+    in_file = _check_database(index, seen, is_told=not any(f.severity == ERROR for f in told))
+    return [*seen.findings, *together, *told, *in_file]
 
 
 def _newest(directory: Path) -> Entry | None:
@@ -70,10 +69,14 @@ class _All:
     together: Together = field(default_factory=Together)
     untold: Untold = field(default_factory=Untold)
 
+    def note(self, findings: Sequence[Finding]) -> None:
+        """Add findings about the logs."""
+        self.findings += findings
+        self.is_damaged |= is_damage(findings)
+
     def add(self, seen: Seen) -> None:
         """Add some models."""
-        self.is_damaged |= seen.is_damaged
-        self.findings += seen.findings
+        self.note(seen.findings)
         self.references += seen.references
         if isinstance(seen.differences, str):
             self.uncompared = self.uncompared or seen.differences

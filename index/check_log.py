@@ -35,22 +35,18 @@ class Seen:
     differences: list[Difference] | str = field(default_factory=list)
     """From the DuckDB file; a text says why it was not compared."""
 
-    is_damaged: bool = False
-    """Whether a log cannot be read, or compared with anything."""
 
-    def note(self, found: Iterable[Finding]) -> None:
-        """Add findings about a log."""
-        for each in found:
-            self.findings.append(each)
-            self.is_damaged |= each.severity == ERROR and each.code not in OF_VALID
+def is_damage(findings: Iterable[Finding]) -> bool:
+    """Whether a log cannot be read, or compared with anything."""
+    return any(f.severity == ERROR and f.code not in OF_VALID for f in findings)
 
 
 def see(directory: Path, models: Sequence[str], folder: Path, database: Path | None, span: Span) -> Seen:
     """Check these models; compare their rows, written to a new folder, with those of the file, if there is one."""
     folder.mkdir()
-    seen, references = Seen(), References(directory)
-    longest = fill.write(folder, _sound(directory / "records", models, seen, references))
-    if database and not seen.is_damaged:
+    seen = Seen()
+    longest = fill.write(folder, _sound(directory, models, seen))
+    if database and not is_damage(seen.findings):
         try:
             seen.differences = comparing.differences(database, folder, longest, span)
         except StoreError as error:
@@ -58,13 +54,16 @@ def see(directory: Path, models: Sequence[str], folder: Path, database: Path | N
     return seen
 
 
-def _sound(records: Path, models: Sequence[str], seen: Seen, references: References) -> Iterator[Versions]:
+def _sound(directory: Path, models: Sequence[str], seen: Seen) -> Iterator[Versions]:
     """The versions of these models, as long as nothing is damaged: later they help nobody."""
+    references, is_damaged = References(directory), False
     for model_id in models:
-        path = log.path_of(records, model_id)
+        path = log.path_of(directory / "records", model_id)
         versions: list[tuple[Record, bytes]] = []
-        seen.note(_check_log(path, model_id, versions))
-        if versions and not seen.is_damaged:
+        found = [*_check_log(path, model_id, versions)]
+        seen.findings += found
+        is_damaged = is_damaged or is_damage(found)
+        if versions and not is_damaged:
             seen.histories.append(history_of(path, versions))
             seen.across.note([record for record, _ in versions])
             seen.references += references.unresolved(versions[-1][0])

@@ -30,6 +30,10 @@ class Span(NamedTuple):
     low: str | None
     high: str | None
 
+    def holds(self, model_id: str) -> bool:
+        """Whether a model is of them."""
+        return (self.low is None or model_id >= self.low) and (self.high is None or model_id < self.high)
+
 
 def spans(divided: Sequence[Sequence[str]]) -> list[Span]:
     """The spans that these shards, which are in order, divide all ids into."""
@@ -48,7 +52,7 @@ def _differences(
     con: duckdb.DuckDBPyConnection, table: Table, folder: Path, longest: int, span: Span
 ) -> Iterator[Difference]:
     con.execute(f"CREATE OR REPLACE TEMP TABLE given AS {fill.selected(table, folder, longest)}")
-    held, ends = _rows_of(table, span)
+    held, ends = rows_of(table, span)
     extra = "SELECT model_id, count(*) AS n FROM (({}) EXCEPT ALL ({})) GROUP BY model_id"
     rows = con.execute(
         f"SELECT model_id, coalesce(l.n, 0), coalesce(f.n, 0) FROM ({extra.format('FROM given', held)}) AS l "
@@ -58,7 +62,7 @@ def _differences(
     return (Difference(table.name, *row) for row in rows)
 
 
-def _rows_of(table: Table, span: Span) -> tuple[str, list[str]]:
+def rows_of(table: Table, span: Span) -> tuple[str, list[str]]:
     """The query for the rows of these models in the file, and what it is given."""
     conditions = {"model_id < ?": span.high}
     conditions["model_id >= ?" if span.high else "(model_id >= ? OR model_id IS NULL)"] = span.low

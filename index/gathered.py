@@ -4,7 +4,8 @@ Every version is parsed and checked once. Rows go to files (see `fill`), since t
 tell comes back. Knows neither DuckDB files nor where the feed stands.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,16 +29,20 @@ class Gathered(NamedTuple):
     histories: Sequence[History]
 
 
-def gather(directory: Path, models: Sequence[str], folder: Path) -> Gathered:
-    """Read these models of an index and write their rows into a new folder; raise DamagedLog, StoreError."""
+def gather(directory: Path, models: Sequence[str], folder: Path, most: Sequence[int] | None = None) -> Gathered:
+    """Read these models of an index, of each its first versions if `most` says how many, and write their rows.
+
+    The folder is made. Raise DamagedLog, StoreError.
+    """
     folder.mkdir()
     histories: list[History] = []
-    return Gathered(folder, fill.write(folder, _noted(Stored(directory), models, histories)), histories)
+    wanted = zip(models, most or repeat(None), strict=False)
+    return Gathered(folder, fill.write(folder, _noted(Stored(directory), wanted, histories)), histories)
 
 
-def _noted(index: Stored, models: Sequence[str], histories: list[History]) -> Iterator[Versions]:
-    for model_id in models:
-        versions = index.versions_of(model_id)
+def _noted(index: Stored, wanted: Iterable[tuple[str, int | None]], histories: list[History]) -> Iterator[Versions]:
+    for model_id, most in wanted:
+        versions = index.versions_of(model_id)[:most]
         histories.append(history_of(log.path_of(index.records, model_id), versions))
         yield versions
 

@@ -1,4 +1,4 @@
-"""How the ids of the logs that are there are spelled, as a writer keeps it: to list them takes longer the more there are.
+"""How the ids of the logs are spelled, as a writer keeps it: to list them takes longer the more there are.
 
 Two ids that differ only in case are one model to the Hub, so a model may be new only if there is none of another case.
 What was listed holds until somebody else writes; who does is seen by the change feed (see `feeding`).
