@@ -18,7 +18,7 @@ from .comparing import Span
 from .errors import DamagedFeed, StaleDatabase, StoreError
 from .feed import Entry
 from .gathered import Gathered, gather
-from .opening import DuckDBError, amended, attached, first_line, private, put_in_place, translated
+from .opening import DuckDBError, amended, attached, first_line, log_of, private, put_in_place, translated
 from .opening import open_file as open_file
 from .store import Index
 from .stored import Stored
@@ -46,7 +46,8 @@ def update(index: Index, model_ids: Iterable[str] = ()) -> Path:
     with index.writing():
         try:
             wanted = {entry.model_id for entry in _later(index)} | set(model_ids)
-            return _update(index, sorted(wanted)) if wanted else index.database
+            is_half = log_of(index.database).exists()
+            return _update(index, sorted(wanted)) if wanted or is_half else index.database
         except (StaleDatabase, DamagedFeed, DuckDBError):  # nothing sound to start from, or the build says what is
             return _build(index)
 
@@ -75,10 +76,15 @@ def _gathered(index: Stored, folder: Path) -> Iterator[Gathered]:
 def _update(index: Index, model_ids: list[str]) -> Path:
     many = len(model_ids) > IN_PLACE
     with private(index.directory) as folder, amended(index.database, folder, index.files, copy=many) as con:
-        fill.delete(con, model_ids)
-        fill.insert(con, folder, map(index.versions_of, filter(index.has, model_ids)))
-        fill.note(con, feed.newest(index.directory))
+        renew(con, folder, index, model_ids)
     return index.database
+
+
+def renew(con: duckdb.DuckDBPyConnection, folder: Path, index: Index, model_ids: list[str]) -> None:
+    """Bring the tables of a database that can be written, attached as `d`, up to the log for these models."""
+    fill.delete(con, model_ids)
+    fill.insert(con, folder, map(index.versions_of, filter(index.has, model_ids)))
+    fill.note(con, feed.newest(index.directory))
 
 
 # --- reading ---

@@ -98,12 +98,13 @@ def put_in_place(made: Path, path: Path, files: Files = FILES) -> None:
 
     What a crash left of the last one's log goes first: it would be read as the new one's.
     """
-    if _log_of(path).exists():
-        remove(_log_of(path), files)
+    if log_of(path).exists():
+        remove(log_of(path), files)
     publish(made, path, files)
 
 
-def _log_of(path: Path) -> Path:
+def log_of(path: Path) -> Path:
+    """Where DuckDB's write-ahead log of a file lies, while there is one."""
     return path.with_name(f"{path.name}.wal")
 
 
@@ -148,7 +149,7 @@ def _copy(path: Path, made: Path) -> None:
     """Copy a file with the log that a crash may have left beside it, which nobody writes now."""
     shutil.copyfile(path, made)
     with suppress(FileNotFoundError):
-        shutil.copyfile(_log_of(path), _log_of(made))
+        shutil.copyfile(log_of(path), log_of(made))
 
 
 # --- errors ---
