@@ -1,51 +1,105 @@
 """Checks everything in an index: files, lines, chains, records, the change feed and the DuckDB file against the log.
 
-Reports findings by stable code (`findings.CODES`) and never raises for bad content. Knows what can be seen in the index
-alone: it does not ask the Hub and reads no checkpoint.
+Reports findings by stable code (`findings.CODES`) and never raises for bad content. Every log is read once, some models
+at a time (`check_log`), in as many processes as there are cores. Knows what can be seen in the index alone: it does not
+ask the Hub and reads no checkpoint.
 """
 
+import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Self
 
-from ..schema.canonical import canonical_bytes, digest_of, strict_loads
-from ..schema.errors import RecordError
-from ..schema.record import Record
-from . import database, log
-from .check_across import across
+from . import comparing, database, feed, log, shards
+from .check_across import Together
 from .check_feed import check_feed
+from .check_log import Seen, is_damage, see
+from .comparing import Difference
 from .errors import StoreError, os_reason
-from .findings import ERROR, OF_VALID, Finding, worth_a_look
-from .references import unresolved
-from .store import Index, is_newer
+from .feed import Entry
+from .findings import ERROR, Finding
+from .store import Index
+from .untold import Untold
 
 
 def check(index: Index) -> list[Finding]:
     """Check every log, the feed and the DuckDB file: what is wrong, by path; raise StoreError if no index."""
     index.require()
-    logs, findings = _walk(index.records)
-    findings += _same_but_case(sorted(model_id for path in logs if (model_id := log.id_of(path))))
-    for path in logs:
-        findings += _check_log(path)
-    damaged = any(f.severity == ERROR and f.code not in OF_VALID for f in findings)
-    findings += () if damaged else _together(index)
-    told = [*check_feed(index.directory, log_has_errors=damaged)]
-    return [*findings, *told, *_check_database(index, damaged, is_told=not any(f.severity == ERROR for f in told))]
+    newest = _newest(index.directory)  # before the log is read: what comes later is no fault
+    models, strays = _walk(index.records)
+    with _All() as seen:
+        seen.note([*strays, *_same_but_case(models)])
+        for each in _seen(index, models):
+            seen.add(each)
+        together = [] if seen.is_damaged else [*seen.references, *seen.together.findings()]
+        told = [*check_feed(index.directory, newest, None if seen.is_damaged else seen.untold)]
+    in_file = _check_database(index, seen, is_told=not any(f.severity == ERROR for f in told))
+    return [*seen.findings, *together, *told, *in_file]
 
 
-def _together(index: Index) -> Iterator[Finding]:
-    """What records say of each other, and what all of them show; none of their lines is damaged."""
-    yield from unresolved(index)
-    yield from across(h for model_id in index.models() if (h := [record for record, _ in index.versions(model_id)]))
+def _newest(directory: Path) -> Entry | None:
+    with suppress(StoreError):  # that is found again
+        return feed.newest(directory)
+    return None
+
+
+def _seen(index: Index, models: Sequence[str]) -> Iterator[Seen]:
+    """What there is to see in the logs, some models at a time."""
+    divided = shards.divided(models)
+    parts = zip(divided, comparing.spans(divided), strict=True)
+    database = index.database if index.database.is_file() else None
+    with tempfile.TemporaryDirectory() as name:
+        work = [(index.directory, part, Path(name) / str(n), database, span) for n, (part, span) in enumerate(parts)]
+        yield from shards.each(see, work)
+
+
+@dataclass
+class _All:
+    """What was seen in all logs; leave the `with` block when that was told."""
+
+    findings: list[Finding] = field(default_factory=list)
+    references: list[Finding] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+    uncompared: str | None = None
+    """Why the DuckDB file could not be compared."""
+    is_damaged: bool = False
+    together: Together = field(default_factory=Together)
+    untold: Untold = field(default_factory=Untold)
+
+    def note(self, findings: Sequence[Finding]) -> None:
+        """Add findings about the logs."""
+        self.findings += findings
+        self.is_damaged |= is_damage(findings)
+
+    def add(self, seen: Seen) -> None:
+        """Add some models."""
+        self.note(seen.findings)
+        self.references += seen.references
+        if isinstance(seen.differences, str):
+            self.uncompared = self.uncompared or seen.differences
+        else:
+            self.differences += seen.differences
+        if not self.is_damaged:
+            self.together.add(seen.across)
+            self.untold.add(seen.histories)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.together.__exit__()
+        self.untold.__exit__()
 
 
 # --- files ---
 
 
-def _walk(records: Path) -> tuple[list[Path], list[Finding]]:
-    """The logs, and findings for what else is there or cannot be looked into."""
-    logs: list[Path] = []
+def _walk(records: Path) -> tuple[list[str], list[Finding]]:
+    """The models with a log, sorted, and findings for what else is there or cannot be looked into."""
+    models: list[str] = []
     findings: list[Finding] = []
     for org in sorted(records.iterdir()):
         try:
@@ -53,125 +107,42 @@ def _walk(records: Path) -> tuple[list[Path], list[Finding]]:
         except OSError as error:
             findings.append(Finding("unreadable", str(org), os_reason(error)))
             continue
-        logs += (path for path, is_file in entries.items() if is_file and log.id_of(path))
-        strays = (path for path, is_file in entries.items() if not (is_file and log.id_of(path)))
+        logs = {path: log.id_of(path) for path, is_file in entries.items() if is_file}
+        models += (model_id for model_id in logs.values() if model_id)
+        strays = (path for path in entries if not logs.get(path))
         findings += (Finding("stray-file", str(path), "not a log: a log is at ORG/NAME.jsonl") for path in strays)
-    return logs, findings
+    return sorted(models), findings
 
 
 def _same_but_case(models: Sequence[str]) -> Iterator[Finding]:
-    spelled: dict[str, str] = {}
-    for model_id in models:
-        other = spelled.setdefault(model_id.lower(), model_id)
-        if other != model_id:
-            yield Finding("case", model_id, f"differs from {other} only in case")
+    """Models whose ids differ only in case from one that comes before them."""
+    for _, (first, *others) in groupby(sorted(models, key=str.lower), key=str.lower):
+        yield from (Finding("case", other, f"differs from {first} only in case") for other in others)
 
 
-def _check_database(index: Index, log_has_errors: bool, *, is_told: bool) -> Iterator[Finding]:
+# --- the DuckDB file ---
+
+
+def _check_database(index: Index, seen: _All, *, is_told: bool) -> Iterator[Finding]:
     where = str(index.database)
     if not index.database.is_file():
         yield Finding("database-missing", where, "make it with `swindex index build`")
-    elif log_has_errors:
+    elif seen.is_damaged:
         yield Finding("database-unchecked", where, "not compared: mend the log first")
     else:
-        yield from _compare(index, where, is_told)
+        yield from _compared(index, where, seen, is_told)
 
 
-def _compare(index: Index, where: str, is_told: bool) -> Iterator[Finding]:
+def _compared(index: Index, where: str, seen: _All, is_told: bool) -> Iterator[Finding]:
     try:
         if is_told:  # else the feed cannot say whether the file is behind
             database.connect(index).close()
-        for each in database.verify(index):
-            rows = f"{each.only_log} rows only in the log, {each.only_file} only in the file"
-            yield Finding("database-differs", where, f"{each.table}: {each.model_id}: {rows}")
+        database.filed(index)
     except StoreError as error:
         yield Finding("database-stale", where, str(error))
-
-
-# --- one log ---
-
-
-@dataclass(frozen=True)
-class _Line:
-    """A line that is a JSON object: where it stands, what it says, its own digest."""
-
-    where: str
-    text: bytes
-    data: dict[str, Any]
-    digest: str
-
-    def provenance(self, name: str) -> Any:
-        held = self.data["provenance"]
-        return held.get(name) if isinstance(held, dict) else None
-
-
-def _check_log(path: Path) -> Iterator[Finding]:
-    try:
-        texts, torn = log.split(path.read_bytes())
-    except OSError as error:
-        yield Finding("unreadable", str(path), os_reason(error))
         return
-    if torn:
-        yield Finding("torn-line", f"{path} line {len(texts) + 1}", "torn, or being written")
-    if not texts:
-        yield Finding("empty-log", str(path), "no version in it")
-    before: _Line | None = None
-    for number, text in enumerate(texts, 1):
-        line = _read(f"{path} line {number}", text)
-        if isinstance(line, Finding):
-            yield line
-            before = None
-        else:
-            yield from _check_line(path, line, newest=number == len(texts))
-            yield from _check_chain(line, before, number)
-            before = line
-
-
-def _read(where: str, text: bytes) -> "_Line | Finding":
-    try:
-        data = strict_loads(text)
-        if not isinstance(data, dict) or not isinstance(data.get("provenance"), dict):
-            return Finding("damaged-line", where, "not an object with a provenance")
-        return _Line(where, text, data, digest_of(data))
-    except RecordError as error:
-        return Finding("damaged-line", where, str(error))
-
-
-def _check_line(path: Path, line: _Line, *, newest: bool) -> Iterator[Finding]:
-    if canonical_bytes(line.data) != line.text:
-        yield Finding("not-canonical", line.where, "not the canonical form of what it says")
-    if line.provenance("digest") != line.digest:
-        yield Finding("digest", line.where, f"says {line.provenance('digest')}, its content has {line.digest}")
-    model = line.data.get("model")
-    model_id = model.get("id") if isinstance(model, dict) else None
-    if model_id != log.id_of(path):
-        yield Finding("wrong-model", line.where, f"a record of {model_id}")
-    tolerant = is_newer(line.provenance("schema_version"))
-    if tolerant:
-        yield Finding("newer-schema", line.where, f"schema {line.provenance('schema_version')}")
-    yield from _check_record(line, tolerant, newest)
-
-
-def _check_record(line: _Line, tolerant: bool, newest: bool) -> Iterator[Finding]:
-    try:
-        stated = {**line.data["provenance"], "digest": line.digest}  # a wrong digest is a finding of its own
-        record = Record.parse(canonical_bytes({**line.data, "provenance": stated}), tolerant=tolerant)
-    except RecordError as error:
-        code = "status" if ": status" in str(error) else "schema"
-        yield Finding(code, line.where, str(error))
-        return
-    if newest:
-        yield from worth_a_look(record, line.where)
-
-
-def _check_chain(line: _Line, before: _Line | None, number: int) -> Iterator[Finding]:
-    if line.provenance("version") != number:
-        yield Finding("chain-version", line.where, f"version {line.provenance('version')}, should be {number}")
-    if before is None and number > 1:
-        return  # the line before is damaged: that is said already
-    expected = before.provenance("digest") if before else None
-    if line.provenance("previous") != expected:
-        yield Finding("chain-previous", line.where, f"follows {line.provenance('previous')}, should be {expected}")
-    earlier, time = before.provenance("time") if before else None, line.provenance("time")
-    if isinstance(earlier, str) and isinstance(time, str) and time < earlier:
-        yield Finding("time-order", line.where, f"{time} is before {earlier}")
+    if seen.uncompared:
+        yield Finding("database-stale", where, seen.uncompared)
+    for each in sorted(seen.differences, key=database.order):
+        rows = f"{each.only_log} rows only in the log, {each.only_file} only in the file"
+        yield Finding("database-differs", where, f"{each.table}: {each.model_id}: {rows}")

@@ -1,12 +1,15 @@
 """What only a look at all records shows: a model under two ids, many results that changed at once, a question reopened.
 
-Knows records, not files: it is given every model's history once, and keeps of it only what it needs.
+Knows records, not files: it is given every model's history once, and keeps of it only what it needs. What is kept of
+some models can be handed from one process to another.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
+from typing import Self
 
 from ..schema.decision import Decision
 from ..schema.record import Record
@@ -21,49 +24,81 @@ SHARE = 0.2
 _CONCLUDED = frozenset({Outcome.FOUND, Outcome.NONE_FOUND})
 
 
-def across(histories: Iterable[Sequence[Record]]) -> Iterator[Finding]:
-    """Yield what the histories of all models, each oldest first, show together."""
-    twins, days = _Twins(), defaultdict[str, _Day](_Day)
-    for history in histories:
-        twins.note(history[-1])
+@dataclass
+class Across:
+    """What some models add to that; small, as there are many."""
+
+    reopened: list[Finding] = field(default_factory=list)
+    twins: list[tuple[str, str, str]] = field(default_factory=list)
+    """What makes a model one, its id, and the other models that its record names as the same or as its base."""
+    days: dict[str, "_Day"] = field(default_factory=dict)
+
+    def note(self, history: Sequence[Record]) -> None:
+        """Add the history of a model, oldest first."""
+        self.reopened += _reopened(history)
+        self.twins += _twin(history[-1])
+        own: dict[str, _Day] = {}
         for before, after in pairwise(history):
-            days[after.provenance.time[:10]].note(before, after)
-        yield from _reopened(history)
-    yield from twins.findings()
-    yield from (finding for day in sorted(days) for finding in days[day].findings(day))
+            own.setdefault(after.provenance.time[:10], _Day()).note(before, after)
+        for day, happened in own.items():
+            self.days.setdefault(day, _Day()).add(happened)
+
+
+class Together:
+    """All models together; leave the `with` block when their findings were told."""
+
+    def __init__(self) -> None:
+        self._reopened: list[Finding] = []
+        self._days: dict[str, _Day] = {}
+        self._twins = sqlite3.connect("", isolation_level=None)  # a private file that has no name
+        self._twins.executescript("PRAGMA journal_mode = OFF; CREATE TABLE twins (what, model_id, known); BEGIN")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._twins.close()
+
+    def add(self, across: Across) -> None:
+        """Add some models."""
+        self._reopened += across.reopened
+        self._twins.executemany("INSERT INTO twins VALUES (?, ?, ?)", across.twins)
+        for day, happened in across.days.items():
+            self._days.setdefault(day, _Day()).add(happened)
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what the histories of all models show together."""
+        yield from self._reopened
+        for what, twins in groupby(self._twins.execute(_TWINS), key=itemgetter(0)):
+            yield from _unsaid(what, [(model_id, {model_id, *known.split()}) for _, model_id, known in twins])
+        yield from (finding for day in sorted(self._days) for finding in self._days[day].findings(day))
 
 
 # --- a model under two ids ---
 
+_TWINS = """
+SELECT what, model_id, known FROM twins
+WHERE what IN (SELECT what FROM twins GROUP BY what HAVING count(*) > 1) ORDER BY what, model_id
+"""
 
-@dataclass
-class _Twins:
-    """Models by what makes them one: the digest of all that a scan depends on, and those of the weight files."""
 
-    by_digest: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    known: dict[str, set[str]] = field(default_factory=dict)
-    """The models that a record itself names as the same or as its base."""
+def _twin(record: Record) -> Iterator[tuple[str, str, str]]:
+    """The digest of all that a scan of the model depends on, else those of its weight files."""
+    model = record.model
+    files = sorted(f.sha256 or "" for f in model.files)
+    if record.provenance.withdrawn or not (model.content or (files and "" not in files)):
+        return
+    what = f"the same content {model.content}" if model.content else f"the same weight files {' '.join(files)}"
+    shared = {s.shared_from.model_id for s in record.scans if s.shared_from}
+    yield what, model.id, " ".join(sorted({*shared, *([model.base_model] if model.base_model else [])}))
 
-    def note(self, record: Record) -> None:
-        model = record.model
-        if record.provenance.withdrawn:
-            return
-        shared = {s.shared_from.model_id for s in record.scans if s.shared_from}
-        self.known[model.id] = {model.id, *shared, *([model.base_model] if model.base_model else [])}
-        files = sorted(f.sha256 or "" for f in model.files)
-        if model.content:
-            self.by_digest[f"content {model.content}"].append(model.id)
-        elif files and "" not in files:
-            self.by_digest[f"weight files {' '.join(files)}"].append(model.id)
 
-    def findings(self) -> Iterator[Finding]:
-        for digest, models in self.by_digest.items():
-            first, *others = sorted(models)
-            for other in others:
-                if not self.known[first] & self.known[other]:
-                    what = digest.rpartition(" ")[0].partition(" ")[0]
-                    named = "the same content" if what == "content" else "the same weight files"
-                    yield Finding("two-ids", other, f"has {named} as {first}, and neither record says so")
+def _unsaid(what: str, twins: Sequence[tuple[str, set[str]]]) -> Iterator[Finding]:
+    (first, known), *others = twins
+    named = what.rstrip("0123456789abcdef ")
+    for other, its in others:
+        if not known & its:
+            yield Finding("two-ids", other, f"has {named} as {first}, and neither record says so")
 
 
 # --- many results that change at once ---
@@ -71,22 +106,31 @@ class _Twins:
 
 @dataclass
 class _Day:
-    """What happened on one day (UTC) to models that had a result."""
+    """What happened on one day (UTC) to models that had a result: how many, and how many of them lost or changed it."""
 
-    known: set[str] = field(default_factory=set)
-    changed: set[str] = field(default_factory=set)
+    known: int = 0
+    changed: int = 0
+    first: list[str] = field(default_factory=list)
+    """Of those that changed."""
 
     def note(self, before: Record, after: Record) -> None:
+        """Add what happened to one model, of which this is all."""
         if _result(before) is not None:
-            self.known.add(before.model.id)
+            self.known = 1
             if _is_lost(before, after):
-                self.changed.add(before.model.id)
+                self.changed, self.first = 1, [before.model.id]
+
+    def add(self, other: "_Day") -> None:
+        """Add other models."""
+        self.known, self.changed = self.known + other.known, self.changed + other.changed
+        self.first = sorted(self.first + other.first)[:LEAST]
 
     def findings(self, day: str) -> Iterator[Finding]:
-        if len(self.changed) >= LEAST and len(self.changed) > SHARE * len(self.known):
-            first = ", ".join(sorted(self.changed)[:LEAST])
-            count = f"{len(self.changed)} of {len(self.known)} models that had a result"
-            yield Finding("mass-change", day, f"{count} and got a new version lost or changed it ({first}, ...)")
+        if self.changed >= LEAST and self.changed > SHARE * self.known:
+            count = f"{self.changed} of {self.known} models that had a result"
+            yield Finding(
+                "mass-change", day, f"{count} and got a new version lost or changed it ({', '.join(self.first)}, ...)"
+            )
 
 
 def _result(record: Record) -> str | None:

@@ -10,30 +10,35 @@ from . import feed
 from .errors import DamagedFeed, StoreError
 from .feed import Entry
 from .findings import ERROR, Finding
-from .untold import Untold
+from .untold import Telling, Untold
 
 _MEND = "`swindex index build` mends it"
 
 
-def check_feed(directory: Path, *, log_has_errors: bool) -> Iterator[Finding]:
-    """Yield what is wrong with the feed of an index; what it says is compared only if lines and log are sound."""
+def check_feed(directory: Path, newest: Entry | None, untold: Untold | None) -> Iterator[Finding]:
+    """Yield what is wrong with the feed of an index whose last change was `newest` before its log was read.
+
+    What the feed says is compared with `untold`, all versions in the log, if its lines are sound; None where the log is
+    not sound.
+    """
     where = str(directory / feed.FOLDER)
+    said = _Said(directory, newest, untold)
     try:
-        found = [*_check_lines(directory)]
+        found = [*_check_lines(directory, said)]
         yield from found
         if any(f.severity == ERROR or f.code == "feed-missing" for f in found):
             return
-        if log_has_errors:
+        if untold is None:
             yield Finding("feed-unchecked", where, "not compared: mend the log first")
         else:
-            yield from _compare(directory)
+            yield from said.findings()
     except DamagedFeed as error:
         yield Finding("feed-damaged", where, str(error))
     except StoreError as error:
         yield Finding("unreadable", where, str(error))
 
 
-def _check_lines(directory: Path) -> Iterator[Finding]:
+def _check_lines(directory: Path, said: "_Said") -> Iterator[Finding]:
     numbers = feed.segments(directory)
     if not numbers and any((directory / "records").glob("*/*.jsonl")):
         yield Finding("feed-missing", str(directory / feed.FOLDER), "the next write makes it, or `swindex index build`")
@@ -44,6 +49,8 @@ def _check_lines(directory: Path) -> Iterator[Finding]:
         for at, line in enumerate(lines):
             found = _line(directory, number, at, line, before)
             before = None if isinstance(found, Finding) else found[0]
+            if before:
+                said.note(before)
             yield from [found] if isinstance(found, Finding) else found[1]
         if len(lines) > feed.SEGMENT or (not last and len(lines) < feed.SEGMENT):
             yield Finding("feed-damaged", str(feed.segment(directory, number)), f"{len(lines)} changes; {_MEND}")
@@ -76,20 +83,34 @@ def _check_end(directory: Path, number: int) -> Iterator[Finding]:
         yield Finding("feed-torn", f"{path} line {len(lines) + 1}", "torn, or being written")
 
 
-def _compare(directory: Path) -> Iterator[Finding]:
-    newest = feed.newest(directory)  # before the log is read: what comes later is no fault
-    with Untold.of(directory) as untold:
-        for entry in feed.written(directory):
-            which = f"version {entry.version} of {entry.model_id}"
-            if untold.is_known(entry):
-                if not untold.is_next(entry):
-                    yield Finding("feed-order", _place(directory, entry), f"{which} is not the next; {_MEND}")
-            elif newest is None or entry.seq > newest.seq:
-                yield Finding("feed-torn", _place(directory, entry), f"{which} was not written, or is being written")
-            else:
-                yield Finding("feed-unknown", _place(directory, entry), f"the log has no such {which}; {_MEND}")
-            untold.tell(entry)
-        for entry in untold.left():
+class _Said:
+    """What the changes say, against the versions in the log."""
+
+    def __init__(self, directory: Path, newest: Entry | None, untold: Untold | None) -> None:
+        self._directory, self._newest, self._untold = directory, newest, untold
+        self._found: list[Finding] = []
+
+    def note(self, entry: Entry) -> None:
+        """Note the next change."""
+        if self._untold is not None:
+            telling = self._untold.telling(entry)
+            if telling is not Telling.NEXT:
+                self._found.append(self._odd(entry, telling))
+            self._untold.tell(entry)
+
+    def _odd(self, entry: Entry, telling: Telling) -> Finding:
+        which = f"version {entry.version} of {entry.model_id}"
+        where = _place(self._directory, entry)
+        if telling is Telling.OUT_OF_ORDER:
+            return Finding("feed-order", where, f"{which} is not the next; {_MEND}")
+        if self._newest is None or entry.seq > self._newest.seq:
+            return Finding("feed-torn", where, f"{which} was not written, or is being written")
+        return Finding("feed-unknown", where, f"the log has no such {which}; {_MEND}")
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what is odd about them, and which versions none tells of."""
+        yield from self._found
+        for entry in self._untold.left() if self._untold else ():
             yield Finding("feed-lacks", entry.model_id, f"no change tells of version {entry.version}; {_MEND}")
 
 

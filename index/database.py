@@ -1,49 +1,32 @@
-"""The DuckDB file of an index: made from the log, thrown away and rebuilt at will, published by rename.
+"""The DuckDB file of an index: made from the log, thrown away and rebuilt at will.
 
-A file is written privately and put in place when it is whole, so a reader opens a snapshot that nobody changes. It
-carries number and chain of the change (see `feed`) that it is made up to: what a crash between log and file left behind
-is seen and healed, and nobody looks at more than the later changes.
-Tables and columns are in `tables`. Knows nothing of models or the Hub.
+A build writes a file privately and puts it in place when it is whole; an update changes it there in one transaction. So
+a reader has a whole file in either case. It carries number and chain of the change (see `feed`) that it is made up to:
+what a crash between log and file left behind is seen and healed, and nobody looks at more than the later changes.
+Tables and columns are in `tables`, how a file is opened in `opening`. Knows nothing of models or the Hub.
 """
 
-import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import duckdb
 
-from . import feed, feeding, fill, log
-from .errors import DamagedFeed, StaleDatabase, StoreError, os_reason
+from . import comparing, feed, feeding, fill, shards
+from .comparing import Difference as Difference
+from .comparing import Span
+from .errors import DamagedFeed, StaleDatabase, StoreError
 from .feed import Entry
-from .files import publish
-from .rows import Versions
+from .gathered import Gathered, gather
+from .opening import DuckDBError, amended, attached, first_line, log_of, private, put_in_place, translated
+from .opening import open_file as open_file
 from .store import Index
+from .stored import Stored
 from .tables import LAYOUT, TABLES
-from .untold import Untold, placed
+from .untold import Untold
 
-_STORAGE = "v1.2.0"
-"""Oldest DuckDB that can open the file."""
-_MEMORY = "512MB"
-"""What DuckDB may keep in memory while it writes; it would take most of the machine's."""
-_PRIVATE = ".build-"
-"""Beginning of the name of the directory a file is made in; what a crash leaves is removed by the next build."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Rows of one model in one table that only the log gives, or that only the file has."""
-
-    table: str
-    model_id: str
-    only_log: int
-    only_file: int
-
-
-class _DuckDBError(StoreError):
-    """DuckDB could not do it: the file may be broken, or the disk full."""
+IN_PLACE = 1000
+"""Models that are updated in place at most: the file cannot be opened meanwhile."""
 
 
 # --- writing ---
@@ -63,8 +46,9 @@ def update(index: Index, model_ids: Iterable[str] = ()) -> Path:
     with index.writing():
         try:
             wanted = {entry.model_id for entry in _later(index)} | set(model_ids)
-            return _update(index, sorted(wanted)) if wanted else index.database
-        except (StaleDatabase, DamagedFeed, _DuckDBError):  # nothing sound to start from, or the build says what is
+            is_half = log_of(index.database).exists()
+            return _update(index, sorted(wanted)) if wanted or is_half else index.database
+        except (StaleDatabase, DamagedFeed, DuckDBError):  # nothing sound to start from, or the build says what is
             return _build(index)
 
 
@@ -73,33 +57,34 @@ def _build(index: Index) -> Path:
         made = folder / index.database.name
         with attached(made) as con:
             fill.make_tables(con)
-            fill.insert(con, folder, _noted(index, untold))
+            for gathered in _gathered(index, folder):
+                fill.load(con, gathered.folder, gathered.longest)
+                untold.add(gathered.histories)
             feeding.mend(index.directory, untold, index.files)
             fill.note(con, feed.newest(index.directory))
-            con.execute("CHECKPOINT d")
-        publish(made, index.database, index.files)
+        put_in_place(made, index.database, index.files)
     return index.database
 
 
-def _noted(index: Index, untold: Untold) -> Iterator[Versions]:
-    """All versions of each model, which the feed is then to tell of."""
-    for model_id in index.models():
-        versions, path = index.versions(model_id), log.path_of(index.records, model_id)
-        untold.add([placed(path, n, feeding.entry_of(record)) for n, (record, _) in enumerate(versions, 1)])
-        yield versions
+def _gathered(index: Stored, folder: Path) -> Iterator[Gathered]:
+    """All models of an index, some at a time."""
+    divided = shards.divided(list(index.models()))
+    work = [(index.directory, models, folder / f"rows-{number}") for number, models in enumerate(divided)]
+    return shards.each(gather, work)
 
 
 def _update(index: Index, model_ids: list[str]) -> Path:
-    with private(index.directory) as folder:
-        made = folder / index.database.name
-        shutil.copyfile(index.database, made)
-        with attached(made) as con:
-            fill.delete(con, model_ids)
-            fill.insert(con, folder, (index.versions(model_id) for model_id in model_ids if index.has(model_id)))
-            fill.note(con, feed.newest(index.directory))
-            con.execute("CHECKPOINT d")
-        publish(made, index.database, index.files)
+    many = len(model_ids) > IN_PLACE
+    with private(index.directory) as folder, amended(index.database, folder, index.files, copy=many) as con:
+        renew(con, folder, index, model_ids)
     return index.database
+
+
+def renew(con: duckdb.DuckDBPyConnection, folder: Path, index: Index, model_ids: list[str]) -> None:
+    """Bring the tables of a database that can be written, attached as `d`, up to the log for these models."""
+    fill.delete(con, model_ids)
+    fill.insert(con, folder, map(index.versions_of, filter(index.has, model_ids)))
+    fill.note(con, feed.newest(index.directory))
 
 
 # --- reading ---
@@ -115,7 +100,7 @@ def connect(index: Index) -> duckdb.DuckDBPyConnection:
 
 def in_memory(index: Index) -> duckdb.DuckDBPyConnection:
     """Make the tables from the log without a file, as a reader of an index without one does; raise StoreError."""
-    with tempfile.TemporaryDirectory() as folder, _translated(index.directory):
+    with tempfile.TemporaryDirectory() as folder, translated(index.directory):
         con = duckdb.connect()
         con.execute("ATTACH ':memory:' AS d; USE d")
         fill.make_tables(con)
@@ -124,27 +109,26 @@ def in_memory(index: Index) -> duckdb.DuckDBPyConnection:
 
 
 def verify(index: Index) -> list[Difference]:
-    """Rebuild privately and compare with the published file, row by row; raise StaleDatabase, StoreError."""
+    """Compare what the log gives with the published file, row by row; raise StaleDatabase, StoreError."""
     filed(index)
-    with (
-        tempfile.TemporaryDirectory() as name,
-        _translated(index.database),
-        attached(Path(name) / "log.duckdb") as con,
-    ):
-        fill.make_tables(con)
-        fill.insert(con, Path(name), (index.versions(model_id) for model_id in index.models()))
-        con.execute(f"ATTACH {_quoted(index.database)} AS f (READ_ONLY)")
-        return [difference for table in TABLES for difference in _differences(con, table.name)]
+    divided = shards.divided(list(index.models()))
+    work = [(index.directory, *each) for each in zip(divided, comparing.spans(divided), strict=True)]
+    return sorted((each for found in shards.each(_verify, work) for each in found), key=order)
 
 
-def _differences(con: duckdb.DuckDBPyConnection, table: str) -> Iterator[Difference]:
-    extra = "SELECT model_id, count(*) AS n FROM (FROM {}.{t} EXCEPT ALL FROM {}.{t}) GROUP BY model_id"
-    log, file = extra.format("d", "f", t=table), extra.format("f", "d", t=table)
-    rows = con.execute(
-        f"SELECT model_id, coalesce(l.n, 0), coalesce(f.n, 0) "
-        f"FROM ({log}) AS l FULL JOIN ({file}) AS f USING (model_id) ORDER BY model_id"
-    ).fetchall()
-    yield from (Difference(table, *row) for row in rows)
+_ORDER = {table.name: number for number, table in enumerate(TABLES)}
+
+
+def order(difference: Difference) -> tuple[int, str]:
+    """The order in which differences are told: by table, then model."""
+    return _ORDER[difference.table], difference.model_id or ""
+
+
+def _verify(directory: Path, models: Sequence[str], span: Span) -> list[Difference]:
+    index = Index(directory)
+    with tempfile.TemporaryDirectory() as name, translated(index.database):
+        longest = fill.write(Path(name), map(index.versions_of, models))
+        return comparing.differences(index.database, Path(name), longest, span)
 
 
 def _later(index: Index) -> list[Entry]:
@@ -164,69 +148,11 @@ def filed(index: Index) -> tuple[int, str]:
         with open_file(index.database) as con:
             about = dict(con.execute("SELECT key, value FROM about").fetchall())
     except (duckdb.Error, StoreError) as error:
-        raise _stale(index, f"unreadable ({_first_line(error)})") from None
+        raise _stale(index, f"unreadable ({first_line(error)})") from None
     if about.get("layout") != LAYOUT or not str(about.get("seq")).isdecimal():
         raise _stale(index, "of another version of swindex")
     return int(about["seq"]), str(about.get("chain"))
 
 
-def open_file(path: Path) -> duckdb.DuckDBPyConnection:
-    """Open a file as it is now: a plain `duckdb.connect` may hand out what this process opened before a rename.
-
-    Raise StoreError.
-    """
-    with _translated(path):
-        con = duckdb.connect()
-        con.execute(f"ATTACH {_quoted(path)} AS d (READ_ONLY); USE d")
-        return con
-
-
 def _stale(index: Index, why: str) -> StaleDatabase:
     return StaleDatabase(f"{index.database}: {why}; run `swindex index build --index {index.directory}`")
-
-
-# --- private files ---
-
-
-@contextmanager
-def private(directory: Path) -> Iterator[Path]:
-    """A directory beside the published file; the caller holds the writer lock, so older ones are nobody's."""
-    if "?" in str(directory):
-        raise StoreError(f"{directory}: DuckDB cannot write a file to a path with '?' in it; choose another directory")
-    for left in directory.glob(f"{_PRIVATE}*"):
-        shutil.rmtree(left, ignore_errors=True)
-    with _translated(directory):
-        folder = Path(tempfile.mkdtemp(prefix=_PRIVATE, dir=directory))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A private file, attached as `d` to be written."""
-    with duckdb.connect() as con:
-        con.execute(f"SET memory_limit = '{_MEMORY}'; SET temp_directory = {_quoted(path.parent / 'spilled')}")
-        con.execute(f"ATTACH {_quoted(path)} AS d (STORAGE_VERSION '{_STORAGE}'); USE d")
-        yield con
-        con.execute("USE memory; DETACH d")
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Turn what DuckDB and the operating system raise into one line."""
-    try:
-        yield
-    except duckdb.Error as error:
-        raise _DuckDBError(f"{path}: DuckDB: {_first_line(error)}") from None
-    except OSError as error:
-        raise StoreError(f"{path}: {os_reason(error)}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
-
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"

@@ -15,7 +15,7 @@ from . import feed, log
 from .errors import DamagedFeed, StoreError, os_reason
 from .feed import Entry
 from .files import FILES, Files, create, extend, remove, settle
-from .untold import Untold
+from .untold import Telling, Untold
 
 
 class Feed:
@@ -26,19 +26,21 @@ class Feed:
         self.last: Entry | None = None
         self._left: object = None  # not known yet
 
-    def heal(self) -> None:
+    def heal(self) -> bool:
         """Make the feed if there is none; else cut its end if it is torn or its version was never written.
 
-        Looks at the last change alone: what is wrong elsewhere stays, for `mend`; raise StoreError.
+        Looks at the last change alone: what is wrong elsewhere stays, for `mend`. Say whether anybody else may have
+        written since; raise StoreError.
         """
         if self._left == self._end():
-            return
+            return False
         with suppress(DamagedFeed):
             if not feed.segments(self.directory):
                 with Untold.of(self.directory) as untold:
                     mend(self.directory, untold, self.files)
             self._cut()
             self.keep(_last(self.directory))
+        return True
 
     def append(self, record: dict[str, Any]) -> Entry:
         """Append the change that a record (plain JSON data) makes, before the record; on disk when this returns.
@@ -124,7 +126,7 @@ def _kept(directory: Path, untold: Untold) -> Entry | None:
     kept: Entry | None = None
     with suppress(DamagedFeed):
         for entry in feed.written(directory):
-            if not (untold.is_known(entry) and untold.is_next(entry)):
+            if untold.telling(entry) is not Telling.NEXT:
                 break
             untold.tell(entry)
             kept = entry

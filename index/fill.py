@@ -5,7 +5,7 @@ is kept.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from glob import escape
 from itertools import chain, islice
@@ -27,7 +27,7 @@ def make_tables(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("CREATE TABLE d.about (key VARCHAR, value VARCHAR)")
     con.execute("INSERT INTO d.about VALUES ('layout', ?)", [LAYOUT])
     for table in TABLES:
-        columns = ", ".join(f'"{column.name}" {column.type}' for column in table.columns)
+        columns = ", ".join(f'"{column.name}" {column.type} {column.storage}' for column in table.columns)
         con.execute(f"CREATE TABLE d.{table.name} ({columns})")
         con.execute(f"COMMENT ON TABLE d.{table.name} IS {_text(table.meaning)}")
         for column in table.columns:
@@ -45,46 +45,52 @@ def insert(con: duckdb.DuckDBPyConnection, folder: Path, histories: Iterable[Ver
     """Insert the rows of these models by way of files in `folder`, some models at a time."""
     rest = iter(histories)
     for first in rest:
-        _insert(con, folder, chain([first], islice(rest, _AT_ONCE - 1)))
+        load(con, folder, write(folder, chain([first], islice(rest, _AT_ONCE - 1))))
 
 
-def _insert(con: duckdb.DuckDBPyConnection, folder: Path, histories: Iterable[Versions]) -> None:
+def write(folder: Path, histories: Iterable[Versions]) -> int:
+    """Write the rows of these models to files in `folder`; the length of the longest line."""
     with ExitStack() as stack:
-        files: dict[str, IO[str]] = {
-            t.name: stack.enter_context(_path(folder, t).open("w", encoding="ascii")) for t in TABLES
-        }
-        longest = max(_write(files, versions) for versions in histories)
+        files = [(table, stack.enter_context(_path(folder, table).open("w", encoding="ascii"))) for table in TABLES]
+        return max((_write(files, versions) for versions in histories if versions), default=0)
+
+
+def load(con: duckdb.DuckDBPyConnection, folder: Path, longest: int) -> None:
+    """Insert what `write` wrote, and remove it."""
     for table in TABLES:
-        _load(con, table, _path(folder, table), longest)
+        if (path := _path(folder, table)).stat().st_size:
+            con.execute(f"INSERT INTO d.{table.name} {selected(table, folder, longest)}")
+        path.unlink()
+
+
+def selected(table: Table, folder: Path, longest: int) -> str:
+    """The query for the rows of a table that `write` wrote."""
+    columns = "{" + ", ".join(f"'{column.name}': '{column.type}'" for column in table.columns) + "}"
+    return (
+        f"SELECT * FROM read_json({_text(escape(str(_path(folder, table))))}, format = 'newline_delimited', "
+        f"columns = {columns}, maximum_object_size = {max(longest + 1024, 1 << 24)})"
+    )
 
 
 def delete(con: duckdb.DuckDBPyConnection, model_ids: list[str]) -> None:
-    """Delete all rows of these models."""
-    for table in TABLES:
-        con.execute(f"DELETE FROM d.{table.name} WHERE list_contains(?, model_id)", [model_ids])
+    """Delete all rows of these models, without a look at the others."""
+    if model_ids:
+        marks = ", ".join("?" * len(model_ids))
+        for table in TABLES:
+            con.execute(f"DELETE FROM d.{table.name} WHERE model_id IN ({marks})", model_ids)
 
 
 def _path(folder: Path, table: Table) -> Path:
     return folder / f"{table.name}.jsonl"
 
 
-def _write(files: dict[str, IO[str]], versions: Versions) -> int:
-    """Write a model's rows (none for a log without a whole line); the length of the longest line."""
-    lines = ((table, line) for table in TABLES if versions for line in _lines(table, versions))
-    return max((files[table.name].write(line) for table, line in lines), default=0)
-
-
-def _lines(table: Table, versions: Versions) -> Iterator[str]:
-    return (json.dumps(row) + "\n" for row in table.values(versions))
-
-
-def _load(con: duckdb.DuckDBPyConnection, table: Table, path: Path, longest: int) -> None:
-    columns = "{" + ", ".join(f"'{column.name}': '{column.type}'" for column in table.columns) + "}"
-    con.execute(
-        f"INSERT INTO d.{table.name} SELECT * FROM read_json({_text(escape(str(path)))}, format = 'newline_delimited', "
-        f"columns = {columns}, maximum_object_size = {max(longest + 1024, 1 << 24)})"
-    )
-    path.unlink()
+def _write(files: Sequence[tuple[Table, IO[str]]], versions: Versions) -> int:
+    """Write a model's rows; the length of the longest line."""
+    longest = 0
+    for table, file in files:
+        for row in table.values(versions):
+            longest = max(longest, file.write(json.dumps(row) + "\n"))
+    return longest
 
 
 def _text(text: str) -> str:

@@ -4,17 +4,15 @@ Its own table `records` holds every version, so the rows of the models that chan
 ones. The file is published by rename, as ever. Knows nothing of where the new versions came from; they are checked.
 """
 
-import shutil
 from collections.abc import Sequence
 
 import duckdb
 
 from ..schema.record import Record
 from . import fill
-from .database import attached, open_file, private
 from .errors import DamagedRelease, StaleDatabase
 from .feed import Entry
-from .files import publish
+from .opening import amended, open_file, private
 from .rows import Versions
 from .store import Index
 
@@ -37,16 +35,11 @@ def graft(index: Index, news: Sequence[New]) -> None:
 
     Raise DamagedRelease if one does not follow what the file has of its model, StoreError.
     """
-    with private(index.directory) as folder:
-        made = folder / index.database.name
-        shutil.copyfile(index.database, made)
-        with attached(made) as con:
-            histories = _histories(con, news)
-            fill.delete(con, [versions[-1][0].model.id for versions in histories])
-            fill.insert(con, folder, histories)
-            fill.note(con, news[-1][0])
-            con.execute("CHECKPOINT d")
-        publish(made, index.database, index.files)
+    with private(index.directory) as folder, amended(index.database, folder, index.files) as con:
+        histories = _histories(con, news)
+        fill.delete(con, [versions[-1][0].model.id for versions in histories])
+        fill.insert(con, folder, histories)
+        fill.note(con, news[-1][0])
 
 
 def _histories(con: duckdb.DuckDBPyConnection, news: Sequence[New]) -> list[Versions]:

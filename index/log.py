@@ -6,7 +6,7 @@ A torn last line (no newline at its end, or not JSON) is dropped and reported; a
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..schema.errors import UsageError
@@ -41,12 +41,10 @@ def find_path(records: Path, model_id: str) -> Path | None:
     exact = path_of(records, model_id)
     if is_file(exact):
         return exact
-    wanted_org, wanted_name = (part.lower() for part in (exact.parent.name, exact.name))
-    for org in _names(records):
-        if org.lower() == wanted_org and is_folder(records / org):
-            for name in _names(records / org):
-                if name.lower() == wanted_name and id_of(records / org / name):
-                    return records / org / name
+    org, name = exact.parent.name.lower(), exact.name.lower()
+    for other in sorted(each for each in folders(records) if each.lower() == org):
+        for found in sorted(each for each in logs(records / other) if each.lower() == name):
+            return records / other / found
     return None
 
 
@@ -73,6 +71,33 @@ def log_paths(records: Path) -> Iterator[Path]:
             yield from (p for name in _names(records / org) if id_of(p := records / org / name) and is_file(p))
 
 
+def model_ids(records: Path) -> list[str]:
+    """The ids of all models with a log, in no order; raise StoreError."""
+    return [f"{org}/{name.removesuffix(SUFFIX)}" for org in folders(records) for name in logs(records / org)]
+
+
+def folders(records: Path) -> list[str]:
+    """The names of the directories there, in no order; raise StoreError."""
+    return _listed(records, os.DirEntry.is_dir)
+
+
+def logs(folder: Path) -> list[str]:
+    """The names of the logs of an organisation, in no order; raise StoreError."""
+    return _listed(folder, lambda entry: _is_log(folder.name, entry.name) and entry.is_file())
+
+
+def _is_log(org: str, name: str) -> bool:
+    return name.endswith(SUFFIX) and is_model_id(f"{org}/{name.removesuffix(SUFFIX)}")
+
+
+def _listed(folder: Path, is_wanted: Callable[["os.DirEntry[str]"], bool]) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if is_wanted(entry)]
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be listed: {os_reason(error)}") from None
+
+
 def _names(folder: Path) -> list[str]:
     try:
         return sorted(os.listdir(folder))
@@ -85,7 +110,7 @@ def _names(folder: Path) -> list[str]:
 
 def read_lines(path: Path) -> tuple[list[bytes], bool]:
     """The versions, oldest first, without newlines, and whether a torn last line was dropped; raise DamagedLog."""
-    lines, torn = split(_read(path, 0))
+    lines, torn = split(read(path))
     for number, line in enumerate(lines, 1):
         if not is_json(line):
             raise damaged(path, number)
@@ -141,6 +166,11 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError as error:
         raise _unreadable(path, error) from None
+
+
+def read(path: Path) -> bytes:
+    """All bytes of a log; raise StoreError."""
+    return _read(path, 0)
 
 
 def _read(path: Path, start: int) -> bytes:

@@ -7,7 +7,8 @@ the names of its types.
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from operator import attrgetter
 from typing import Any
 
 from ..schema.record import Record
@@ -46,12 +47,66 @@ def _steps(at: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: its SQL type, the path to its value from a `Row`, and what it means."""
+    """One column of a table: the kind of its values, the path to them from a `Row`, and what they mean."""
 
     name: str
-    type: str
+    kind: str
     at: str
     meaning: str
+
+    @property
+    def type(self) -> str:
+        """The SQL type."""
+        return TYPES[self.kind]
+
+    @property
+    def storage(self) -> str:
+        """How DuckDB is to store it, where not as it likes."""
+        return _STORAGE.get(self.kind, "")
+
+
+TYPES = {
+    "text": "VARCHAR",
+    "texts": "VARCHAR[]",
+    "int": "BIGINT",
+    "ints": "BIGINT[]",
+    "float": "DOUBLE",
+    "floats": "DOUBLE[]",
+    "bool": "BOOLEAN",
+    "time": "TIMESTAMP",
+    "json": "VARCHAR",
+    "long": "VARCHAR",
+}
+_STORAGE = {"long": "USING COMPRESSION zstd"}
+
+
+Take = Callable[[Row], list[Any]]
+
+
+def taker(columns: Iterable[Column]) -> tuple[list[Column], Take]:
+    """These columns in an order in which all their values are taken at once, and what takes them."""
+    by_holder: dict[str, list[Column]] = {}
+    for column in columns:
+        by_holder.setdefault(column.at.rpartition(".")[0], []).append(column)
+    parts = [(holder.removeprefix("#"), len(held), _taken(held)) for holder, held in by_holder.items()]
+
+    def take(row: Row) -> list[Any]:
+        values: list[Any] = []
+        for holder, count, get in parts:
+            held = row.value(holder) if holder else row
+            values += [None] * count if held is None else get(held)
+        return values
+
+    return [column for held in by_holder.values() for column in held], take
+
+
+def _taken(columns: Sequence[Column]) -> Callable[[Any], Iterable[Any]]:
+    """Takes the values of columns with one holder from it; of a path with `#`, the length."""
+    names = [column.at.rpartition(".")[2].removeprefix("#") for column in columns]
+    if columns[0].at[0] == "#":
+        return lambda held: [len(getattr(held, name)) for name in names]
+    taken = attrgetter(*names)
+    return taken if len(names) > 1 else lambda held: (taken(held),)
 
 
 @dataclass(frozen=True)
@@ -65,31 +120,28 @@ class Table:
 
     def values(self, versions: Versions) -> Iterable[dict[str, Any]]:
         """Yield the rows of a model as plain JSON data, by column name."""
+        names, objects, take = self._cells
         for row in self.rows(versions):
-            yield {column.name: _plain(row.value(column.at)) for column in self.columns}
+            cells = dict(zip(names, take(row), strict=True))
+            for name in objects:
+                cells[name] = None if cells[name] is None else json.dumps(cells[name], sort_keys=True)
+            yield cells
 
-
-TYPES = {
-    "text": "VARCHAR",
-    "texts": "VARCHAR[]",
-    "int": "BIGINT",
-    "ints": "BIGINT[]",
-    "float": "DOUBLE",
-    "floats": "DOUBLE[]",
-    "bool": "BOOLEAN",
-    "time": "TIMESTAMP",
-    "json": "VARCHAR",
-}
+    @cached_property
+    def _cells(self) -> tuple[list[str], list[str], Take]:
+        """The names of all columns, those of JSON objects among them, and what takes their values."""
+        columns, take = taker(self.columns)
+        return [c.name for c in columns], [c.name for c in columns if c.kind == "json"], take
 
 
 def table(name: str, meaning: str, rows: Rows, columns: str) -> Table:
     """Make a table of columns written one a line, `name | type | path | meaning`; no path means `item.<name>`."""
     cells = [[cell.strip() for cell in line.split("|")] for line in columns.strip().splitlines()]
-    made = (Column(name, TYPES[kind], at or f"item.{name}", meaning) for name, kind, at, meaning in cells)
+    made = (Column(name, kind, at or f"item.{name}", meaning) for name, kind, at, meaning in cells)
     return Table(name, meaning, (_MODEL_ID, *made), rows)
 
 
-_MODEL_ID = Column("model_id", "VARCHAR", "record.model.id", "the model, org/name")
+_MODEL_ID = Column("model_id", "text", "record.model.id", "the model, org/name")
 
 
 def newest(versions: Versions) -> Iterable[Row]:
@@ -132,7 +184,3 @@ def with_status(path: str) -> Rows:
             yield Row(row.record, row.item, status, row.number)
 
     return rows
-
-
-def _plain(value: Any) -> Any:
-    return json.dumps(value, sort_keys=True) if isinstance(value, dict) else value

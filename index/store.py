@@ -23,6 +23,7 @@ from .errors import Locked, StaleRecord, StoreError, os_reason
 from .feeding import Feed
 from .files import FILES, Files, make_folder
 from .locking import locked
+from .spelled import Spelled
 from .stored import Stored, digest_in, parse
 
 
@@ -44,6 +45,7 @@ class Index(Stored):
         self._lock_timeout = lock_timeout
         self._lock = FileLock(self.lock_file)
         self._feed = Feed(self.directory, files)
+        self._spelled = Spelled(self.records)
         self._is_made = False
 
     def ensure(self) -> None:
@@ -64,7 +66,8 @@ class Index(Stored):
         if not os.access(self.directory, os.W_OK):
             raise StoreError(f"{self.directory}: not writable; choose another index with --index DIR")
         with locked(self._lock, self.lock_file, self._not_locked, self._lock_timeout):
-            self._feed.heal()
+            if self._feed.heal():
+                self._spelled.forget()
             yield
 
     def append(self, record: Record) -> Appended:
@@ -117,13 +120,15 @@ class Index(Stored):
         The caller holds the writer lock and knows that the version is sound and follows.
         """
         entry = self._feed.append(version)
+        path = log.path_of(self.records, entry.model_id)
         if not is_there:
-            log.append(log.path_of(self.records, entry.model_id), line, self.files)
+            log.append(path, line, self.files)
+        self._spelled.keep(path)
         self._feed.keep(entry)
 
     def _known(self, model_id: str) -> tuple[Record | None, set[str]]:
         """The newest version of a model that may be new, and the digests of all versions."""
-        path = log.find_path(self.records, model_id) if log.is_folder(self.records) else None
+        path = self._spelled.find(model_id) if log.is_folder(self.records) else None
         lines = self._lines(path) if path else []
         if path is None or not lines:
             return None, set()

@@ -36,8 +36,7 @@ class Stored:
     def models(self) -> Iterator[str]:
         """Yield the ids of all models with a log, sorted; raise StoreError if this is no index."""
         self.require()
-        found = (log.id_of(path) for path in log.log_paths(self.records))
-        yield from sorted(model_id for model_id in found if model_id)
+        yield from sorted(log.model_ids(self.records))
 
     def path(self, model_id: str) -> Path:
         """The log of a model, in whatever case its id is written; raise NotInIndex, UsageError, StoreError."""
@@ -74,8 +73,11 @@ class Stored:
 
     def versions(self, model_id: str) -> list[tuple[Record, bytes]]:
         """All versions with the lines they were read from, oldest first; raise NotInIndex, UsageError, StoreError."""
-        path = self.path(model_id)
-        return [(parse(path, number, line), line) for number, line in enumerate(self._lines(path), 1)]
+        return _versions(self.path(model_id))
+
+    def versions_of(self, model_id: str) -> list[tuple[Record, bytes]]:
+        """All versions of a model of this very id, which may have none, as `versions`; raise UsageError, StoreError."""
+        return _versions(log.path_of(self.records, model_id))
 
     def digests(self) -> dict[str, str]:
         """The digest of each model's newest version, as its line states it; raise StoreError."""
@@ -109,12 +111,18 @@ class Stored:
             return parse(path, len(lines), lines[-1])
 
 
+def _versions(path: Path) -> list[tuple[Record, bytes]]:
+    lines, torn = log.split(log.read(path))
+    _report(path, torn)
+    return [(parse(path, number, line), line) for number, line in enumerate(lines, 1)]
+
+
 def parse(path: Path, number: int, line: bytes) -> Record:
     """The version on line `number` of a log (0: the last, which is not counted yet); raise DamagedLog."""
     try:
         record = Record.parse(line, tolerant=True)
     except RecordError as error:
-        raise log.damaged(path, number, str(error)) from None
+        raise log.damaged(path, number, *([str(error)] if log.is_json(line) else [])) from None
     if record.model.id.lower() != (log.id_of(path) or "").lower():
         raise log.damaged(path, number, f"a record of {record.model.id}")
     return record

@@ -59,7 +59,7 @@ TABLES: tuple[Table, ...] = (
         withdrawn_reason | text  | record.provenance.withdrawn.reason  | why
         revision         | text  | record.model.revision               | full commit sha
         outcome          | text  | record.status.outcome               | of its newest scan; reported if there is none
-        line             | json  | line                                | the whole version, as it stands in the log
+        line             | long  | line                                | the whole version, as it stands in the log
         """,
     ),
     table(

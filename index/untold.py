@@ -4,7 +4,8 @@ Knows what a change says of a version, not where the feed stands.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
 from itertools import accumulate
 from pathlib import Path
 from typing import Self
@@ -18,28 +19,41 @@ from .feed import Entry
 _TABLE = """
 CREATE TABLE versions (model_id, version, time, line, told DEFAULT 0, PRIMARY KEY (model_id, version)) WITHOUT ROWID
 """
+_FOUND = """
+SELECT line, told, EXISTS (SELECT 1 FROM versions WHERE model_id = v.model_id AND version < v.version AND NOT told)
+FROM versions AS v WHERE model_id = ? AND version = ?
+"""
+_TELL = "UPDATE versions SET told = 1 WHERE model_id = ? AND version = ?"
+_CACHE = "PRAGMA journal_mode = OFF; PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -65536"
+
+
+class Telling(Enum):
+    """What a change tells: the next version of its model, one that was told or comes later, or one the log has not."""
+
+    NEXT = "next"
+    OUT_OF_ORDER = "out of order"
+    UNKNOWN = "unknown"
 
 
 class Untold:
     """The versions in the log that no change has told of yet; nothing is in it until it is filled."""
 
     def __init__(self) -> None:
-        self._table = sqlite3.connect("")  # a private file that has no name
-        self._table.execute("PRAGMA journal_mode = OFF")
+        self._table = sqlite3.connect("", isolation_level=None)  # a private file that has no name
+        self._table.executescript(_CACHE)
         self._table.execute(_TABLE)
+        self._table.execute("BEGIN")
 
     @classmethod
     def of(cls, directory: Path) -> Self:
         """Read every log of an index; raise DamagedLog, StoreError."""
         made = cls()
-        for path in log.log_paths(directory / "records") if log.is_folder(directory / "records") else ():
-            made.add([placed(path, n, _entry(path, n, line)) for n, line in enumerate(log.read_lines(path)[0], 1)])
+        made.add(_histories(directory / "records"))
         return made
 
-    def add(self, history: Sequence[Entry]) -> None:
-        """Add what changes have to say of a model's versions, oldest first."""
-        times = accumulate((entry.time for entry in history), max)
-        rows = [(e.model_id, e.version, time, _said(e)) for e, time in zip(history, times, strict=True)]
+    def add(self, histories: Iterable[Sequence[Entry]]) -> None:
+        """Add what changes have to say of the versions of some models, of each oldest first."""
+        rows = (row for history in histories for row in _rows(history))
         self._table.executemany("INSERT INTO versions VALUES (?, ?, ?, ?, 0)", rows)
 
     def __enter__(self) -> Self:
@@ -48,21 +62,16 @@ class Untold:
     def __exit__(self, *_: object) -> None:
         self._table.close()
 
-    def is_known(self, entry: Entry) -> bool:
-        """Whether the log has this version and says the same of it."""
-        return self._row("line", entry) == (_said(entry),)
-
-    def is_next(self, entry: Entry) -> bool:
-        """Whether no change has told of this version yet, and one of each earlier one of its model."""
-        earlier = "SELECT 1 FROM versions WHERE model_id = ? AND version < ? AND NOT told LIMIT 1"
-        place = (entry.model_id, entry.version)
-        return self._row("told", entry) == (0,) and self._table.execute(earlier, place).fetchone() is None
+    def telling(self, entry: Entry) -> Telling:
+        """What a change would tell."""
+        found = self._table.execute(_FOUND, (entry.model_id, entry.version)).fetchone()
+        if found is None or found[0] != _said(entry):
+            return Telling.UNKNOWN
+        return Telling.NEXT if found[1:] == (0, 0) else Telling.OUT_OF_ORDER
 
     def tell(self, entry: Entry) -> None:
         """Note that a change tells of this version."""
-        self._table.execute(
-            "UPDATE versions SET told = 1 WHERE model_id = ? AND version = ?", (entry.model_id, entry.version)
-        )
+        self._table.execute(_TELL, (entry.model_id, entry.version))
 
     def left(self) -> Iterator[Entry]:
         """Yield what changes have to say of the others, at no place yet, by time, model and version.
@@ -72,15 +81,19 @@ class Untold:
         wanted = "SELECT line FROM versions WHERE NOT told ORDER BY time, model_id, version"
         return (feed.parse_line(line) for (line,) in self._table.execute(wanted))
 
-    def _row(self, column: str, entry: Entry) -> tuple[object, ...] | None:
-        found: tuple[object, ...] | None = self._table.execute(
-            f"SELECT {column} FROM versions WHERE model_id = ? AND version = ?", (entry.model_id, entry.version)
-        ).fetchone()
-        return found
+
+def _rows(history: Sequence[Entry]) -> Iterator[tuple[str, int, str, bytes]]:
+    times = accumulate((entry.time for entry in history), max)
+    return ((e.model_id, e.version, time, _said(e)) for e, time in zip(history, times, strict=True))
 
 
 def _said(entry: Entry) -> bytes:
     return feed.line_of(entry._replace(chain=feed.START, seq=1))
+
+
+def _histories(records: Path) -> Iterator[Sequence[Entry]]:
+    for path in log.log_paths(records) if log.is_folder(records) else ():
+        yield [placed(path, n, _entry(path, n, line)) for n, line in enumerate(log.read_lines(path)[0], 1)]
 
 
 def placed(path: Path, number: int, entry: Entry) -> Entry:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from .canonical import digest_of, strict_loads
+from .canonical import digest_in, digest_of, read_canonical
 from .decision import Decision, check_decisions
 from .effect import Effect
 from .errors import RecordError
@@ -172,19 +172,26 @@ class Record(Part):
     @classmethod
     def parse(cls, text: str | bytes, *, tolerant: bool = False) -> Self:
         """Read one version from JSON and check everything; `tolerant` ignores unknown fields (newer minor schema)."""
-        data = strict_loads(text)
+        text = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+        data, is_canonical = read_canonical(text)
         if not isinstance(data, dict):
             raise RecordError("a record is a JSON object")
-        model_id = (data.get("model") or {}).get("id") if isinstance(data.get("model"), dict) else None
-        try:
-            record = cls.model_validate_json(text, extra="ignore" if tolerant else "forbid")
-        except ValidationError as error:
-            raise RecordError(explain(error, model_id)) from None
-        if digest_of(data) != record.provenance.digest:
-            raise RecordError(f"{model_id}: provenance.digest does not match the content: the record was changed")
+        record = cls.validated(text, data, tolerant=tolerant)
+        if (digest_in(text, data) if is_canonical else digest_of(data)) != record.provenance.digest:
+            raise RecordError(f"{record.model.id}: {WRONG_DIGEST}")
         return record
 
+    @classmethod
+    def validated(cls, text: bytes, data: dict[str, Any], *, tolerant: bool = False) -> Self:
+        """A version from its JSON, which was parsed strictly; everything is checked but its digest."""
+        try:
+            return cls.model_validate_json(text, extra="ignore" if tolerant else "forbid")
+        except ValidationError as error:
+            model = data.get("model")
+            raise RecordError(explain(error, model.get("id") if isinstance(model, dict) else None)) from None
 
+
+WRONG_DIGEST = "provenance.digest does not match the content: the record was changed"
 _FIGURES = ("super_weights", "groups", "effects", "scans", "observations", "survivals")
 
 

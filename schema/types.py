@@ -30,7 +30,8 @@ def _model_id(text: str) -> str:
 
 
 def _time(text: str) -> str:
-    datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+    if f"{datetime.fromisoformat(text.removesuffix('Z')).isoformat()}Z" != text:
+        raise ValueError("not a time of the form 2026-11-21T07:00:00Z")
     return text
 
 

@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 
 import swindex.index
 from swindex.index import feed, heartbeat, site
+from swindex.index.database import in_memory
 from swindex.index.errors import Locked, StoreError
 from swindex.index.release import release
-from swindex.index.release.parquet import LEFT_OUT, ParquetTables
+from swindex.index.release.parquet import LEFT_OUT, write_parquet
 from swindex.index.release.staging import Staging, staging
 from swindex.index.store import Index
 from swindex.index.tables import TABLES
@@ -414,11 +415,9 @@ def test_parquet_has_page_indexes_and_is_flat(made: Path) -> None:
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 5, 7, 100])
 def test_a_large_table_is_divided_over_files(tmp_path: Path, index: Index, rows: int) -> None:
-    tables = ParquetTables(Staging(tmp_path), file_rows=rows)
     models = list(index.models())
-    for model_id in models:
-        tables.add(index.versions(model_id))
-    tables.close()
+    with in_memory(index) as con:
+        write_parquet(con, Staging(tmp_path), file_rows=rows)
 
     files = sorted((tmp_path / ".release-new" / "parquet" / "models").iterdir())
     counts = [pq.read_metadata(path).num_rows for path in files]

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from swindex.schema.__main__ import json_schema
 from swindex.schema.bits import bits_of, decode_bits
-from swindex.schema.canonical import canonical_bytes, digest_of, strict_loads
+from swindex.schema.canonical import canonical_bytes, digest_in, digest_of, read_canonical, strict_loads
 from swindex.schema.effect import Effect
 from swindex.schema.errors import JsonError, RecordError, SwindexError, UsageError
 from swindex.schema.model import Model
@@ -655,3 +655,58 @@ def test_an_observation_is_about_the_scalars_it_names() -> None:
     told: Observation = records.observation((1, 2, 3), (2, 4, 3))
 
     assert told.weights == ("L1.R2.C3", "L2.R4.C3")
+
+
+# --- canonical form, told while reading ---
+
+_NUMBERS = ["0", "-0", "1", "1.0", "-0.0", "0.5", "1e-05", "0.00001", "1e-7", "1e+16", "1e16", "1e21", "1E5", "7.25"]
+_NUMBERS += ["9007199254740991", "9007199254740992", "-9007199254740993", "1" * 30, "123456789012345.6", "1e999"]
+_TEXTS = [
+    '"a"',
+    '"\\u00e9"',
+    '"é"',
+    '"\\n"',
+    '"\\u000a"',
+    '"\\/"',
+    '"\\u007f"',
+    '"1.0,"',
+    "NaN",
+    "Infinity",
+    "null",
+    "true",
+]
+
+
+def _spelled(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Arrays, and objects whose names may stand twice or in another order."""
+    arrays = st.lists(inner, max_size=3).map(lambda parts: f"[{','.join(parts)}]")
+    names = st.sampled_from(['"a"', '"b"', '"é"', '"\\u0061"', '"\U0001f600"', '"\ufb33"'])
+    members = st.lists(st.tuples(names, inner), max_size=3)
+    return arrays | members.map(lambda pairs: "{" + ",".join(f"{name}:{each}" for name, each in pairs) + "}")
+
+
+@given(st.recursive(st.sampled_from(_NUMBERS + _TEXTS), _spelled, max_leaves=6), st.booleans())
+def test_reading_tells_whether_a_text_is_canonical_as_writing_it_anew_does(text: str, spaced: bool) -> None:
+    data = (f" {text}" if spaced else text).encode()
+    try:
+        value = strict_loads(data)
+    except JsonError:
+        with pytest.raises(JsonError):
+            read_canonical(data)
+        return
+    try:
+        expected = rfc8785.dumps(value) == data
+    except rfc8785.CanonicalizationError:
+        expected = False
+
+    found, is_canonical = read_canonical(data)
+
+    assert (found, is_canonical) == (value, expected)
+    assert repr(found) == repr(value)
+
+
+@pytest.mark.parametrize("name", ["org/tiny", 'org/"provenance":{"digest":"' + "0" * 64 + '",'])
+def test_the_digest_of_a_canonical_text_is_that_of_what_it_says(name: str) -> None:
+    said = {**plain(records.found()), "newer": {"provenance": {"digest": "1" * 64, "name": name}}}
+    for data in (plain(records.found()), said, {**said, "provenance": {"digest": "short", "text": '",' * 40}}):
+        assert digest_in(canonical_bytes(data), data) == digest_of(data)

@@ -7,10 +7,12 @@ nothing with what wrote the files but the names in `index.site` and the tables' 
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from .. import feed, log
+from .. import feed, log, shards
+from ..comparing import Span, spans
 from ..errors import StoreError, os_reason
 from ..feed import Entry
 from ..site import (
@@ -31,32 +33,47 @@ from .agree_tables import TablesAgainst
 from .disagree import differ, equal
 from .places import Places
 from .staging import Staging
-from .steps import Steps, every, no_steps
+from .steps import Steps, no_steps
 
 
 def require_agreement(index: Index, staging: Staging, root: Root, steps: Steps = no_steps) -> None:
     """Compare all forms of a staged release with each other and with the log; raise Disagreement, StoreError."""
-    places = require_own_agreement(staging, root, steps, lambda model_id, lines: _log(index, root, model_id, lines))
-    _models(index, root, places)
+    _models(index, root, require_own_agreement(staging, root, steps, index.directory))
 
 
 def require_own_agreement(
-    staging: Staging, root: Root, steps: Steps = no_steps, also: Callable[[str, Sequence[bytes]], None] | None = None
+    staging: Staging, root: Root, steps: Steps = no_steps, directory: Path | None = None
 ) -> Places:
-    """Compare all forms of a release with each other, and give its places; raise Disagreement, StoreError.
+    """Compare all forms of a release with each other, and with the logs of the index in a directory if one is named.
 
-    `also` is called with each model and its lines, oldest first.
+    The places of its models. Raise Disagreement, StoreError.
     """
     places = _segments(staging, root, steps)
     _tree(staging, root, places)
     _files(staging, root)
-    with TablesAgainst(staging, root) as tables:
-        for model_id in every(sorted(places), "compare", len(places), steps):
-            lines = _lines(staging, root, places.of(model_id))
-            if also is not None:
-                also(model_id, lines)
-            tables.compare(model_id, lines)
+    done = 0
+    for count in shards.each(_compare, _divided(directory, staging, root, places)):
+        done += count
+        steps("compare", done, len(places))
     return places
+
+
+def _divided(directory: Path | None, staging: Staging, root: Root, places: Places) -> list[tuple[Any, ...]]:
+    """The work of comparing all models, some at a time."""
+    divided = shards.divided(sorted(places))
+    parts = zip(divided, spans(divided), strict=True)
+    return [(directory, staging, root, places.some(models), span) for models, span in parts]
+
+
+def _compare(directory: Path | None, staging: Staging, root: Root, places: Places, span: Span) -> int:
+    """Compare these models in versions, tables and, where there is an index, logs; how many; raise as above."""
+    with TablesAgainst(staging, root, span) as tables:
+        for model_id in places:
+            lines = _lines(staging, root, places.of(model_id))
+            if directory is not None:
+                _log(directory, root, model_id, lines)
+            tables.compare(model_id, lines)
+    return len(places)
 
 
 # --- changes and versions ---
@@ -150,9 +167,9 @@ def _lines(staging: Staging, root: Root, place: Place) -> list[bytes]:
     return found
 
 
-def _log(index: Index, root: Root, model_id: str, lines: Sequence[bytes]) -> None:
+def _log(directory: Path, root: Root, model_id: str, lines: list[bytes]) -> None:
     """The log of a model holds these lines, and after them only what was appended since."""
-    path = log.path_of(index.records, model_id)
+    path = log.path_of(directory / "records", model_id)
     try:
         held = path.read_bytes()
     except OSError as error:
@@ -161,7 +178,7 @@ def _log(index: Index, root: Root, model_id: str, lines: Sequence[bytes]) -> Non
     if not held.startswith(own):
         differ(str(path), "its lines are not those in versions/")
     more = held.count(b"\n", len(own))
-    if more and more > sum(entry.model_id == model_id for entry in feed.written(index.directory, root.seq)):
+    if more and more > sum(entry.model_id == model_id for entry in feed.written(directory, root.seq)):
         differ(str(path), "it holds versions that the change feed does not tell of")
 
 

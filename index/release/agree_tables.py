@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Self
 
 import duckdb
 
+from ..comparing import Span
 from ..errors import StoreError
 from ..rows import Column, Table
 from ..site import Root
@@ -31,12 +32,12 @@ class _Form(NamedTuple):
 
 
 class TablesAgainst:
-    """The tables of a release, all open, that models are compared with one by one, in the order of their ids."""
+    """The tables of a release, all open, that the models of a span are compared with one by one, in their order."""
 
-    def __init__(self, staging: Staging, root: Root) -> None:
+    def __init__(self, staging: Staging, root: Root, span: Span) -> None:
         self._stack = ExitStack()
         self._forms: list[_Form] = []
-        self._staging, self._root = staging, root
+        self._staging, self._root, self._span = staging, root, span
 
     def __enter__(self) -> Self:
         told = {"layout": LAYOUT, "seq": str(self._root.seq), "chain": self._root.chain}
@@ -51,8 +52,8 @@ class TablesAgainst:
         for table in TABLES:
             paths = [self._staging.where(path) for path in self._paths(table)]
             self._forms += (
-                _Form(DATABASE, table, list(table.columns), Grouped(duckdb_rows(con, table))),
-                _Form(FOLDER, table, columns_of(table), Grouped(parquet_rows(paths, table))),
+                _Form(DATABASE, table, list(table.columns), Grouped(duckdb_rows(con, table, self._span))),
+                _Form(FOLDER, table, columns_of(table), Grouped(parquet_rows(paths, table, self._span))),
             )
         return self
 

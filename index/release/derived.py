@@ -1,63 +1,49 @@
 """What a release derives from the versions: the tables in two forms, and the cards over them."""
 
+import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import duckdb
-
-from .. import fill
-from ..errors import StoreError, os_reason
-from ..feed import Entry
-from ..rows import Versions
+from .. import fill, shards
+from ..gathered import Gathered, gather
+from ..opening import attached, translated
 from ..site import File
 from ..store import Index
 from .agree_tables import DATABASE
-from .parquet import ParquetTables
+from .parquet import write_parquet
 from .places import Places
 from .staging import Staging
 from .static import Static
-from .steps import Steps, every
+from .steps import Steps
 
-_STORAGE = "v1.2.0"
-"""Oldest DuckDB that can open the file."""
 _ROWS = ".rows"
 
 
 def write_tables(index: Index, static: Static, staging: Staging, steps: Steps) -> None:
     """Stage the DuckDB file and the Parquet files of these versions; raise StoreError."""
-    parquet, places = ParquetTables(staging), static.places
-    models = every(sorted(places), "tables", len(places), steps)
-    histories = (parquet.add(versions_of(index, model_id, places)) for model_id in models)
-    _write_database(staging.place(DATABASE), staging.folder / _ROWS, histories, static.last)
-    parquet.close()
+    path, folder = staging.place(DATABASE), staging.folder / _ROWS
+    folder.mkdir()
+    with translated(path), attached(path) as con:
+        fill.make_tables(con)
+        done = 0
+        for gathered in _gathered(index, static.places, folder):
+            fill.load(con, gathered.folder, gathered.longest)
+            gathered.folder.rmdir()
+            done += len(gathered.histories)
+            steps("tables", done, len(static.places))
+        fill.note(con, static.last)
+        write_parquet(con, staging)
+    shutil.rmtree(folder)
     staging.keep(DATABASE)
 
 
-def versions_of(index: Index, model_id: str, places: Places) -> Versions:
-    """The versions of a model that are in the release: later ones may have been appended meanwhile."""
-    return index.versions(model_id)[: places.versions(model_id)]
-
-
-def _write_database(path: Path, folder: Path, histories: Iterable[Versions], last: Entry | None) -> None:
-    with _translated(path), duckdb.connect() as con:
-        folder.mkdir()
-        con.execute(f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS d (STORAGE_VERSION '{_STORAGE}'); USE d")
-        fill.make_tables(con)
-        fill.insert(con, folder, histories)
-        fill.note(con, last)
-        con.execute("CHECKPOINT d; USE memory; DETACH d")
-        folder.rmdir()
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except duckdb.Error as error:
-        raise StoreError(f"{path}: DuckDB: {str(error).strip().partition(chr(10))[0]}") from None
-    except OSError as error:
-        raise StoreError(f"{path}: {os_reason(error)}") from None
+def _gathered(index: Index, places: Places, folder: Path) -> Iterator[Gathered]:
+    """All models of the release, each with the versions in it: later ones may have been appended meanwhile."""
+    work = [
+        (index.directory, models, folder / str(number), [places.versions(model_id) for model_id in models])
+        for number, models in enumerate(shards.divided(sorted(places)))
+    ]
+    return shards.each(gather, work)
 
 
 def described(staging: Staging, paths: Iterable[str]) -> dict[str, File]:

@@ -1,6 +1,6 @@
 """What is said when two forms of a release differ."""
 
-from typing import NoReturn
+from typing import NoReturn, Self
 
 from ..errors import StoreError
 
@@ -11,6 +11,9 @@ class Disagreement(StoreError):
     def __init__(self, where: str, what: str) -> None:
         super().__init__(f"{where}: {what}; not released: run `swindex index check`, then release again")
         self.where, self.what = where, what
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
+        return type(self), (self.where, self.what)
 
 
 def differ(where: str, what: str) -> NoReturn:

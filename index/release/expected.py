@@ -7,9 +7,11 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import cache
+from operator import itemgetter
 from typing import Any
 
-from ..rows import Column, Row, Table
+from ..rows import Column, Row, Table, taker
 
 Line = tuple[Any, bytes]
 """A version: what it says, and its line."""
@@ -48,7 +50,8 @@ def parse(lines: Sequence[bytes]) -> list[Line]:
 
 def rows_of(table: Table, columns: Sequence[Column], versions: Sequence[Line]) -> "Counter[tuple[Any, ...]]":
     """How often each row stands in a table for a model."""
-    return Counter(tuple(_cell(column, row) for column in columns) for row in table.rows(versions))
+    take = _cells(tuple(columns))
+    return Counter(take(row) for row in table.rows(versions))
 
 
 def cell(value: Any) -> Any:
@@ -56,14 +59,32 @@ def cell(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _cell(column: Column, row: Row) -> Any:
-    value = row.value(column.at)
-    if isinstance(value, dict):
-        return json.dumps(value, sort_keys=True)
-    return None if value is None else _AS.get(column.type, cell)(value)
+@cache
+def _cells(columns: tuple[Column, ...]) -> Callable[[Row], tuple[Any, ...]]:
+    """Takes the cells of a row in the order of these columns."""
+    ordered, take = taker(columns)
+    made = [(at, _AS[column.type]) for at, column in enumerate(ordered) if column.type in _AS]
+    made += [(at, _object) for at, column in enumerate(ordered) if column.kind == "json"]
+    in_order = itemgetter(*map(ordered.index, columns))
+
+    def cells(row: Row) -> tuple[Any, ...]:
+        values = take(row)
+        for at, as_cell in made:
+            if values[at] is not None:
+                values[at] = as_cell(values[at])
+        return tuple(in_order(values))
+
+    return cells
+
+
+def _object(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 _AS: dict[str, Callable[[Any], Any]] = {
     "DOUBLE": float,
+    "VARCHAR[]": tuple,
+    "BIGINT[]": tuple,
+    "DOUBLE[]": tuple,
     "TIMESTAMP": lambda text: datetime.fromisoformat(text.removesuffix("Z")),
 }

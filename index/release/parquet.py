@@ -5,11 +5,12 @@ What is large is divided: a table over files, a file over row groups. Page index
 changed file cheap to read in parts and to upload. Knows nothing of where the files go.
 """
 
-from datetime import datetime
 from typing import Any
 
+import duckdb
+
 from ..errors import StoreError, os_reason
-from ..rows import Column, Table, Versions
+from ..rows import Column, Table
 from ..tables import TABLES
 from .staging import Staging
 
@@ -25,7 +26,8 @@ LEFT_OUT = {"records": ("line",)}
 """Columns by table that the DuckDB file has and Parquet has not: whole versions stand in `versions/`."""
 FILE_ROWS = 1_000_000
 GROUP_ROWS = 50_000
-_BATCH_ROWS = 1_000
+_READER, _OLD_READER = "to_arrow_reader", "fetch_record_batch"
+"""What DuckDB calls it from 2.0 on, and before."""
 
 _TYPES = {
     "VARCHAR": pa.string(),
@@ -55,64 +57,32 @@ def name_of(table: str, number: int) -> str:
     return f"{FOLDER}/{table}/{number:05d}.parquet"
 
 
-class ParquetTables:
-    """Writes the rows of models, which are added one by one in order; `close` ends all files."""
-
-    def __init__(self, staging: Staging, file_rows: int = FILE_ROWS) -> None:
-        self._tables = [_OneTable(table, staging, file_rows) for table in TABLES]
-
-    def add(self, versions: Versions) -> Versions:
-        """Write the rows of a model, and hand its versions on; raise StoreError."""
-        for table in self._tables:
-            table.add(versions)
-        return versions
-
-    def close(self) -> None:
-        """End all files, on disk when this returns; raise StoreError."""
-        for table in self._tables:
-            table.close()
+def write_parquet(con: duckdb.DuckDBPyConnection, staging: Staging, file_rows: int = FILE_ROWS) -> None:
+    """Stage the rows of the database attached as `d`, as they lie there, durably; raise StoreError."""
+    for table in TABLES:
+        names = ", ".join(f'"{column.name}"' for column in columns_of(table))
+        asked: Any = con.sql(f"SELECT {names} FROM d.{table.name}")
+        read = getattr(asked, _READER if hasattr(asked, _READER) else _OLD_READER)
+        files = _Files(table, staging, file_rows)
+        for batch in read(GROUP_ROWS):
+            files.write(pa.Table.from_batches([batch]).cast(schema_of(table)))
+        files.close()
 
 
-class _OneTable:
+class _Files:
     """The files of one table."""
 
     def __init__(self, table: Table, staging: Staging, file_rows: int) -> None:
         self._table, self._staging, self._file_rows = table, staging, file_rows
         self._schema = schema_of(table)
-        self._times = [column.name for column in table.columns if column.type == "TIMESTAMP"]
-        self._rows: list[dict[str, Any]] = []
-        self._batches: list[pa.RecordBatch] = []
-        self._held = self._number = self._in_file = 0
+        self._number = self._in_file = 0
         self._writer: pq.ParquetWriter | None = None
 
-    def add(self, versions: Versions) -> None:
-        self._rows += self._table.values(versions)
-        if len(self._rows) >= _BATCH_ROWS:
-            self._pack()
-
-    def close(self) -> None:
-        self._pack()
-        self._write()
-        self._end_file()
-
-    def _pack(self) -> None:
-        """Turn rows into columns, which are much smaller."""
-        for row in self._rows:
-            row.update((name, _moment(row[name])) for name in self._times)
-        batch = pa.RecordBatch.from_pylist(self._rows, schema=self._schema)
-        self._batches.append(batch)
-        self._held += len(self._rows)
-        self._rows = []
-        if self._held >= GROUP_ROWS:
-            self._write()
-
-    def _write(self) -> None:
-        """Write what is held, over as many files as it takes."""
-        held = pa.Table.from_batches(self._batches, self._schema)
-        self._batches, self._held = [], 0
+    def write(self, held: pa.Table) -> None:
+        """Write rows, over as many files as it takes."""
         while len(held):
             if self._in_file == self._file_rows:
-                self._end_file()
+                self.close()
             part = held.slice(0, self._file_rows - self._in_file)
             self._wrote(part)
             held = held.slice(len(part))
@@ -133,7 +103,8 @@ class _OneTable:
             )
         return self._writer
 
-    def _end_file(self) -> None:
+    def close(self) -> None:
+        """End the file, on disk when this returns; a table has one at least."""
         path = name_of(self._table.name, self._number)
         try:
             self._open().close()
@@ -141,8 +112,3 @@ class _OneTable:
             raise StoreError(f"{path}: not written: {os_reason(error)}") from None
         self._staging.keep(path)
         self._writer, self._in_file, self._number = None, 0, self._number + 1
-
-
-def _moment(time: str | None) -> datetime | None:
-    """A UTC time, without a zone as in the DuckDB file."""
-    return None if time is None else datetime.fromisoformat(time.removesuffix("Z"))

@@ -1,7 +1,7 @@
 """Where the versions of each model stand in the segments, in a few hundred bytes a model."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..feed import Entry
 from ..site import Place, Span
@@ -26,6 +26,12 @@ class Places:
         """Note the next version of a model."""
         spans = self._held.get(entry.model_id, b"")[_DIGEST:]
         self._held[entry.model_id] = bytes.fromhex(entry.digest) + spans + _SPAN.pack(entry.seq, offset, length)
+
+    def some(self, models: Iterable[str]) -> "Places":
+        """The places of these models, in this order."""
+        made = Places()
+        made._held = {model_id: self._held[model_id] for model_id in models}
+        return made
 
     def versions(self, model_id: str) -> int:
         """How many versions of a model are known; 0 for none."""

@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..comparing import Span, rows_of
 from ..errors import StoreError
 from ..rows import Column, Table
 from . import expected
@@ -43,30 +44,42 @@ class Grouped:
         return rows
 
 
-def duckdb_rows(con: duckdb.DuckDBPyConnection, table: Table) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a table of the database attached as `d`, as they lie there; raise StoreError."""
+def duckdb_rows(con: duckdb.DuckDBPyConnection, table: Table, span: Span) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of these models in a table of the database attached as `d`, as they lie; raise StoreError."""
     names = ", ".join(f'"{column.name}"' for column in table.columns)
+    held, ends = rows_of(table, span)
     try:
-        asked = con.cursor().execute(f"SELECT {names} FROM d.{table.name}")
+        asked = con.cursor().execute(f"SELECT {names} {held}", ends)
         while rows := asked.fetchmany(_AT_ONCE):
             yield from (tuple(map(expected.cell, row)) for row in rows)
     except duckdb.Error as error:
         raise StoreError(f"{table.name}: DuckDB: {str(error).strip().partition(chr(10))[0]}") from None
 
 
-def parquet_rows(paths: Iterable[Path], table: Table) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a table from its files, in their order; raise StoreError."""
+def parquet_rows(paths: Iterable[Path], table: Table, span: Span) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of these models in a table from its files, in their order; raise StoreError."""
     for path in paths:
         try:
             with pq.ParquetFile(path) as file:
                 if not file.schema_arrow.equals(schema_of(table)):
                     raise StoreError(f"{path}: its columns are not those of {table.name}")
-                yield from _rows(file, columns_of(table))
+                for number in range(file.num_row_groups):
+                    yield from _rows_in_group(path, file, number, columns_of(table), span)
         except (pa.ArrowException, OSError) as error:
             raise StoreError(f"{path}: {str(error).strip().partition(chr(10))[0]}") from None
 
 
-def _rows(file: Any, columns: list[Column]) -> Iterator[tuple[Any, ...]]:
-    for batch in file.iter_batches(_AT_ONCE):
+def _rows_in_group(path: Path, file: Any, number: int, columns: list[Column], span: Span) -> Iterator[tuple[Any, ...]]:
+    """The rows of these models in a row group, which is read only if it says that it has any, and must not lie."""
+    ids = file.metadata.row_group(number).column(0).statistics
+    if ids is None or not ids.has_min_max or ids.null_count:
+        raise StoreError(f"{path}: row group {number} does not say which models it holds")
+    if (span.high is not None and ids.min >= span.high) or (span.low is not None and ids.max < span.low):
+        return
+    for batch in file.iter_batches(_AT_ONCE, row_groups=[number]):
         held = [map(expected.cell, batch.column(column.name).to_pylist()) for column in columns]
-        yield from zip(*held, strict=True)
+        for row in zip(*held, strict=True):
+            if not ids.min <= row[0] <= ids.max:
+                raise StoreError(f"{path}: row group {number} holds {row[0]}, and says that it does not")
+            if span.holds(row[0]):
+                yield row
