@@ -5,7 +5,6 @@ import hashlib
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
