@@ -346,13 +346,13 @@ HARM, NONE = 3.0, 0.001
 @pytest.mark.parametrize(
     ("measured", "expected"),
     [
-        ({}, (0.5, 2.0, "assumed", "assumed")),
-        ({0.0: HARM}, (0.5, 2.0, "assumed", "assumed")),
-        ({0.0: NONE}, (0.0, 2.0, "measured", "assumed")),
-        ({0.0: HARM, 0.25: NONE, 3.0: NONE}, (0.25, 3.0, "measured", "measured")),
-        ({0.0: NONE, 0.5: HARM}, (1.0, 2.0, "measured", "assumed")),
-        ({1.5: HARM, 3.0: NONE}, (0.5, 1.0, "assumed", "measured")),
-        ({1.5: NONE, 2.0: HARM}, (0.5, 1.5, "assumed", "measured")),
+        ({}, (0.5, 2.0, False, False)),
+        ({0.0: HARM}, (0.5, 2.0, False, False)),
+        ({0.0: NONE}, (0.0, 2.0, True, False)),
+        ({0.0: HARM, 0.25: NONE, 3.0: NONE}, (0.25, 3.0, True, True)),
+        ({0.0: NONE, 0.5: HARM}, (1.0, 2.0, True, False)),
+        ({1.5: HARM, 3.0: NONE}, (0.5, 1.0, False, True)),
+        ({1.5: NONE, 2.0: HARM}, (0.5, 1.5, False, True)),
     ],
 )
 def test_a_safe_range_ends_where_harm_was_measured(measured: dict[float, float], expected: tuple[Any, ...]) -> None:
@@ -360,7 +360,7 @@ def test_a_safe_range_ends_where_harm_was_measured(measured: dict[float, float],
     record = make.make({**parts, "effects": (*parts["effects"][1:], *(scaled(f, d) for f, d in measured.items()))})
     found = safe_range(record, record.super_weights[0])
 
-    assert (found.low, found.high, found.low_basis, found.high_basis) == expected
+    assert (found.low, found.high, bool(found.low_by), bool(found.high_by)) == expected
 
 
 def test_harm_on_one_text_is_harm(one: Record) -> None:
@@ -368,7 +368,17 @@ def test_harm_on_one_text_is_harm(one: Record) -> None:
     effects = (*parts["effects"][1:], scaled(3.0, NONE), scaled(3.0, HARM).model_copy(update={"id": "other"}))
     record = make.make({**parts, "effects": effects})
 
-    assert safe_range(record, record.super_weights[0]).high_basis == "assumed"
+    assert safe_range(record, record.super_weights[0]).high_by is None
+
+
+def test_what_was_measured_together_counts_where_nothing_was_measured_alone() -> None:
+    parts = make.found_parts()
+    both = make.effect("x3", "L1.R2.C3", "L1.R7.C3", delta=NONE, intervention=Intervention.SCALE, scale=3.0)
+    record = make.make({**parts, "effects": (*parts["effects"], both)})
+
+    found = safe_range(record, record.super_weights[0])
+
+    assert (found.high, found.high_by) == (3.0, "L1.R2.C3 + L1.R7.C3")
 
 
 def test_no_flip_within_the_assumed_range_does_harm(one: Record) -> None:

@@ -15,10 +15,12 @@ import transformers
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.utils import prune
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel
 
 from swindex import api
+from swindex.api.loaded import editing
 from swindex.api.loaded.errors import AnotherRevision, LoadedError, NotFoundInModel, NotTheRecorded
+from swindex.api.loaded.watching import _of_rows
 from swindex.crawler.detection.run import Options
 from swindex.crawler.scanning import quiet, scan
 from swindex.schema import Record
@@ -167,6 +169,24 @@ def test_zero_holds_until_restore(one: Record) -> None:
     assert (held, bits(model)) == (0.0, before)
 
 
+def test_restore_without_a_record_ends_all_edits(pair: Record) -> None:
+    model = load(PAIR)
+    before = bits(model)
+    api.scale(model, pair, 2.0), api.zero(model, pair, "L1.R67.C173")
+
+    assert api.restore(model) == ()
+    assert bits(model) == before
+
+
+def test_a_base_model_without_a_head_is_found_too(pair: Record) -> None:
+    model = AutoModel.from_pretrained(PAIR)
+
+    assert [f.place for f in api.intact(model, pair).findings] == [
+        "layers.1.mlp.down_proj.weight[67, 172]",
+        "layers.1.mlp.down_proj.weight[67, 173]",
+    ]
+
+
 def test_a_record_restores_what_a_checkpoint_lost(one: Record) -> None:
     model = load(ONE)
     before = bits(model)
@@ -193,8 +213,6 @@ def test_an_exception_leaves_no_trace(pair: Record) -> None:
 def test_an_edit_that_cannot_be_made_leaves_no_trace(pair: Record, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(PAIR)
     before, calls = bits(model), []
-    from swindex.api.loaded import editing
-
     real = editing.write
 
     def failing(*arguments: Any) -> None:
@@ -425,6 +443,24 @@ def test_eight_bit_floats_are_refused_by_name(one: Record) -> None:
         api.zero(model, one)
 
 
+def test_what_is_sharded_over_processes_is_refused_by_name(one: Record) -> None:
+    from torch import distributed
+    from torch.distributed.tensor import Shard, distribute_tensor
+
+    model = load(ONE)
+    layers: Any = model.get_submodule("model.layers")
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        mesh = distributed.device_mesh.init_device_mesh("cpu", (1,))
+        whole = layers[1].mlp.down_proj.weight.detach()
+        layers[1].mlp.down_proj.weight = nn.Parameter(distribute_tensor(whole, mesh, [Shard(0)]))
+
+        with pytest.raises(LoadedError, match=r"quantized or sharded over processes"):
+            api.zero(model, one)
+    finally:
+        distributed.destroy_process_group()
+
+
 def test_what_is_no_transformers_model_is_refused(one: Record) -> None:
     with pytest.raises(LoadedError, match="Linear is not a transformers model"):
         api.zero(nn.Linear(2, 2), one)
@@ -526,14 +562,13 @@ def test_a_thousand_flips_elsewhere_are_seen_with_their_row(one: Record) -> None
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_two_flips_in_a_row_never_hide_each_other(dtype: torch.dtype) -> None:
-    """All pairs of bits of a short row, by the sums alone."""
-    from swindex.api.loaded.watching import _of_rows
-
-    row = nn.Parameter(torch.tensor([[0.5, -3.0, 1e-3]]).to(dtype))
+@pytest.mark.parametrize("length", [3, 4])
+def test_two_flips_in_a_row_never_hide_each_other(dtype: torch.dtype, length: int) -> None:
+    """All pairs of bits of a short row, by the sums alone; of an odd length words are no pairs of elements."""
+    row = nn.Parameter(torch.tensor([[0.5, -3.0, 1e-3, -0.0]])[:, :length].to(dtype))
     before = _of_rows(row.detach())
     width = 8 * row.element_size()
-    everything = [(at, bit) for at in range(3) for bit in range(width)]
+    everything = [(at, bit) for at in range(length) for bit in range(width)]
     for number, first in enumerate(everything):
         flip(row, *first)
         for second in everything[number + 1 :]:

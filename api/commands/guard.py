@@ -20,7 +20,7 @@ from ..guarding.flips import Flip, flips_of
 from ..guarding.judging import BAD
 from ..guarding.ranges import SafeRange, safe_range
 from ..main import print_json, write
-from ..names import parse_asked
+from ..names import parse_asked, snapshot
 from ..page import Cell, Column, Page, clean, number, wants_colour, width_of
 from .options import Json, ReadIndex
 from .progress import progress
@@ -42,7 +42,7 @@ _FLIPS = (
     Column("TO"),
     Column("VALUE", right=True),
     Column("FACTOR", right=True),
-    Column("SAFE"),
+    Column("IN RANGE"),
 )
 _DIGESTS = (Column("WHAT"), Column("STATE"), Column("ROWS"), Column("WHY"))
 _STYLE = {"intact": "green", "cast": "green", "agrees": "green", "same": "green", "not_checkable": "yellow"}
@@ -87,6 +87,8 @@ def guard(
     A cast to another float type is no change. Exit status 1 if something changed, 3 if something could not be
     compared."""
     known = _record(checkpoint, model, record, index, with_digests=bool(baseline or write_baseline))
+    if flips and known is None:
+        raise UsageError("--flips: of whose super weights? name a model of the index: --model ORG/NAME")
     read = _opened(checkpoint, known, revision)
     against = Baseline.read(baseline) if baseline else None
     with progress() as steps:
@@ -109,13 +111,21 @@ def _record(
 ) -> Record | None:
     if file is not None:
         return _from_file(file)
-    named = model or (checkpoint if not Path(checkpoint).exists() else None)
+    named = model or _model_of(checkpoint)
     if named is not None:
         asked = parse_asked(named)
         return Client(index).record(asked.model_id, asked.revision)
     if with_digests:
         return None
     raise UsageError(f"{checkpoint}: whose super weights should be there? name a model of the index: --model ORG/NAME")
+
+
+def _model_of(checkpoint: str) -> str | None:
+    """The model that a checkpoint is by its name: a model's id, or a folder of the Hub client's cache."""
+    if not Path(checkpoint).exists():
+        return checkpoint
+    cached = snapshot(Path(checkpoint).resolve().as_posix())
+    return cached[0] if cached else None
 
 
 def _from_file(file: Path) -> Record:
@@ -224,10 +234,9 @@ def _flip_table(page: Page, weight: str, within: SafeRange, flips: list[Flip]) -
 
 
 def _range(within: SafeRange, value: float) -> str:
-    ends = ((within.low, within.low_basis), (within.high, within.high_basis))
-    told = " to ".join(f"x{factor:g} ({basis})" for factor, basis in ends)
-    on = f"; measured on {within.measured_on}" if "measured" in (within.low_basis, within.high_basis) else ""
-    return f"Safe range of {number(value, 7)}: {told}{on}."
+    ends = ((within.low, within.low_by), (within.high, within.high_by))
+    told = " to ".join(f"x{factor:g} ({f'measured on {by}' if by else 'assumed'})" for factor, by in ends)
+    return f"Safe range of {number(value, 7)}: {told}."
 
 
 def _flip_row(flip: Flip) -> list[Cell]:

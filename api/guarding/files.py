@@ -12,6 +12,7 @@ baseline, which tells tensor and rows, also of a cast checkpoint. What these can
     tensors[]   those that are not what the baseline says: name, state (changed, gone, new, not_checkable), rows (first
                 and last of each run, counted through all axes but the last), reason
     elsewhere   what was looked at beside the scalars: nothing, stated (the Hub's word on its files), files, tensors
+    flips[]     with --flips: weight, range (see `ranges`), flips[] (see `flips`)
     ok          true if all that was asked could be checked and nothing is changed or gone
 """
 

@@ -8,6 +8,7 @@ beyond all that were measured is never called safe.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 
 from ...schema.effect import Effect
 from ...schema.record import Record
@@ -16,18 +17,20 @@ from ...schema.weight import SuperWeight
 
 ASSUMED = (0.5, 2.0)
 """Factors of the recorded value between which nothing is said to break where nobody measured."""
+Set = tuple[str, ...]
+"""Ids of weights that were changed together."""
+Factors = dict[float, bool]
 
 
 @dataclass(frozen=True)
 class SafeRange:
-    """Factors of the recorded value, ends included, and for each end whether it was measured or is assumed."""
+    """Factors of the recorded value, ends included, and for each end the weights whose common scaling it was measured
+    by; null where it is assumed."""
 
-    low: float
-    high: float
-    low_basis: str = "assumed"
-    high_basis: str = "assumed"
-    measured_on: str | None = None
-    """The weights that were scaled together; null if nothing was measured."""
+    low: float = ASSUMED[0]
+    high: float = ASSUMED[1]
+    low_by: str | None = None
+    high_by: str | None = None
 
     def holds(self, factor: float) -> bool:
         """Whether a factor lies in it."""
@@ -35,38 +38,38 @@ class SafeRange:
 
 
 def safe_range(record: Record, weight: SuperWeight) -> SafeRange:
-    """The safe range of a scalar: by what was measured on it alone, else on the smallest set that holds it."""
-    measured = {e.weights: _factors(e, record.effects) for e in record.effects if weight.id in e.weights}
-    sets = sorted((w for w, factors in measured.items() if factors), key=lambda w: (len(w), w))
-    if not sets:
-        return SafeRange(*ASSUMED)
-    factors = measured[sets[0]]
-    low, low_basis = _end(ASSUMED[0], sorted((f for f in factors if f < 1), reverse=True), factors)
-    high, high_basis = _end(ASSUMED[1], sorted(f for f in factors if f > 1), factors)
-    return SafeRange(low, high, low_basis, high_basis, " + ".join(sets[0]))
+    """The safe range of a scalar: each end by what was measured on it alone, else on the smallest set that holds it."""
+    effects = [e for e in record.effects if weight.id in e.weights]
+    sets = sorted({e.weights for e in effects}, key=lambda w: (len(w), w))
+    measured = {weights: _factors([e for e in effects if e.weights == weights]) for weights in sets}
+    below = {w: sorted((f for f in factors if f < 1), reverse=True) for w, factors in measured.items()}
+    above = {w: sorted(f for f in factors if f > 1) for w, factors in measured.items()}
+    low, low_by = _end(ASSUMED[0], below, measured)
+    high, high_by = _end(ASSUMED[1], above, measured)
+    return SafeRange(low, high, low_by, high_by)
 
 
-def _factors(one: Effect, effects: Iterable[Effect]) -> dict[float, bool]:
-    """Every factor that was measured on the weights of an effect -> whether it was harmless on every text."""
-    found: dict[float, bool] = {}
+def _factors(effects: Iterable[Effect]) -> Factors:
+    """Every factor that was measured -> whether it was harmless on every text."""
+    found: Factors = {}
     for effect in effects:
         factor = 0.0 if effect.intervention is Intervention.ZERO else effect.scale
-        if effect.weights == one.weights and factor is not None:
+        if factor is not None:
             found[factor] = found.get(factor, True) and effect.verdict is Verdict.INERT
     return found
 
 
-def _end(assumed: float, outwards: list[float], safe: dict[float, bool]) -> tuple[float, str]:
-    """The last factor that is safe on the way outwards; if not even the first is, what is assumed, or 1 if that is not
-    nearer than the first."""
-    last = None
-    for factor in outwards:
-        if not safe[factor]:
-            break
-        last = factor
-    if last is not None:
-        return last, "measured"
-    harmful = outwards[0] if outwards else None
-    if harmful is not None and abs(harmful - 1) <= abs(assumed - 1):
-        return 1.0, "measured"
-    return assumed, "assumed"
+def _end(assumed: float, outwards: dict[Set, list[float]], safe: dict[Set, Factors]) -> tuple[float, str | None]:
+    """One end: by the first set with a factor on that side, going outwards; what is assumed where none says more."""
+    for weights, factors in outwards.items():
+        if factors:
+            return _last(assumed, factors, safe[weights], " + ".join(weights))
+    return assumed, None
+
+
+def _last(assumed: float, outwards: list[float], safe: Factors, by: str) -> tuple[float, str | None]:
+    harmless = list(takewhile(lambda factor: safe[factor], outwards))
+    if harmless:
+        return harmless[-1], by
+    nearer = abs(outwards[0] - 1) <= abs(assumed - 1)
+    return (1.0, by) if nearer else (assumed, None)

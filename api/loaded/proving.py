@@ -4,7 +4,6 @@ The mapping from disk to memory is proven by them: what stands at a place must b
 dtype. Nothing is written here.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +19,10 @@ from ...schema.survival import LOST
 from ...schema.types import Location
 from ...schema.weight import SuperWeight
 from ..guarding.judging import Finding, judge
+from ..names import snapshot
 from .errors import AnotherRevision, LoadedError, NotTheRecorded
 from .holding import Element, Spot, read
 from .mapping import Place, locate, unwrapped
-
-_SNAPSHOT = re.compile(r"/models--(?P<id>[^/]+)/snapshots/(?P<sha>[0-9a-f]{40})(/|$)")
 
 
 @dataclass(frozen=True)
@@ -116,8 +114,8 @@ def stated(model: PreTrainedModel) -> tuple[str | None, str | None]:
     """The model id and the commit that a loaded model states, each None where it does not say."""
     path = str(getattr(model.config, "_name_or_path", "") or "")
     commit = getattr(model.config, "_commit_hash", None)
-    if cached := _SNAPSHOT.search(Path(path).as_posix()):
-        return cached["id"].replace("--", "/", 1), commit or cached["sha"]
+    if cached := snapshot(Path(path).as_posix()):
+        return cached[0], commit or cached[1]
     return path if is_model_id(path) and not Path(path).is_dir() else None, commit
 
 

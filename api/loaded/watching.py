@@ -3,10 +3,10 @@
 `intact` compares with a record, once. `Guard` keeps what it saw when it was made and says what differs since.
 
 The scalars cost one small read for each device. Sums are for everything else: every row of every parameter has one, of
-its elements as integers, each times an odd number of its own, modulo 2**64. A flipped bit changes it by an odd multiple
-of a power of two below 2**64, and two flips in a row, in dtypes of up to 32 bits, by something that is not zero either:
-neither goes unseen. More may cancel by chance, and whoever knows the sums can make them cancel: they are no digests, as
-`guarding.baseline` has them of files.
+its bytes as 32-bit words, each times an odd number of its own, modulo 2**64. A flipped bit changes it by an odd number
+times a power of two up to 2**31, and two flips in a row by something that is not zero either: neither goes unseen. More
+may cancel by chance, and whoever knows the sums can make them cancel: they are no digests, as `guarding.baseline` has
+them of files.
 """
 
 from collections.abc import Iterator
@@ -24,8 +24,10 @@ from .holding import INTEGERS, Element, held, read
 from .mapping import Place
 from .proving import check_revision, look, prove
 
-CHUNK = 1 << 22
-"""Elements that are summed at a time."""
+CHUNKS = {"cpu": 1 << 17}
+"""Words that are summed at a time, by the kind of device: what stays in a processor's cache."""
+CHUNK = 1 << 24
+"""The same on any other device."""
 
 
 @dataclass(frozen=True)
@@ -144,12 +146,13 @@ def _sums(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _of_rows(tensor: Tensor) -> Tensor:
-    raw = tensor.contiguous().view(INTEGERS[tensor.dtype])
-    rows = raw.reshape(-1, raw.shape[-1]) if raw.dim() else raw.reshape(1, 1)
+    whole = tensor.contiguous().reshape(-1, tensor.shape[-1] if tensor.dim() else 1)
+    if not whole.numel():
+        return torch.zeros(0, dtype=torch.int64, device=tensor.device)
+    rows = whole.view(torch.int32 if whole.shape[1] * whole.itemsize % 4 == 0 else INTEGERS[tensor.dtype])
     odd = torch.arange(rows.shape[1], dtype=torch.int64, device=rows.device).mul_(2).add_(1)
-    step = max(1, CHUNK // max(rows.shape[1], 1))
-    parts = [(rows[at : at + step].to(torch.int64) * odd).sum(dim=1) for at in range(0, len(rows), step)]
-    return torch.cat(parts) if parts else rows.new_zeros(0, dtype=torch.int64)
+    step = max(1, CHUNKS.get(rows.device.type, CHUNK) // rows.shape[1])
+    return torch.cat([(rows[at : at + step] * odd).sum(dim=1) for at in range(0, len(rows), step)])
 
 
 def _compared(before: dict[str, Tensor], now: dict[str, Tensor]) -> Iterator[Rows]:
