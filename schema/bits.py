@@ -66,7 +66,7 @@ def decode_bits(bits: str, dtype: str) -> float:
 
 
 def rounded_bits(value: float, dtype: str) -> str:
-    """The bits that a cast of a float32 or narrower number to a plain float dtype gives: to nearest, ties to even.
+    """The bits that a cast to a plain float dtype gives: to nearest, ties to even; of float64 by way of float32.
 
     Beyond the largest finite number it gives infinity, as torch and numpy do. Raise RecordError for other dtypes.
     """
@@ -85,6 +85,10 @@ def _packed(code: str) -> Callable[[float], str]:
     return encode
 
 
+def _float32(value: float) -> float:
+    return float(struct.unpack(">f", bytes.fromhex(_packed(">f")(value)))[0])
+
+
 def _to_bfloat16(value: float) -> str:
     raw = int(_packed(">f")(value), 16)
     if math.isnan(value):
@@ -95,7 +99,7 @@ def _to_bfloat16(value: float) -> str:
 _ROUNDED: dict[str, Callable[[float], str]] = {
     "float64": _packed(">d"),
     "float32": _packed(">f"),
-    "float16": _packed(">e"),
+    "float16": lambda value: _packed(">e")(_float32(value)),
     "bfloat16": _to_bfloat16,
 }
 

@@ -31,6 +31,7 @@ from swindex.crawler.scanning import scan
 from swindex.schema import Record
 from swindex.schema.bits import rounded_bits
 from swindex.schema.effect import Effect
+from swindex.schema.observation import Stance
 from swindex.schema.types import Intervention
 
 from . import records as make
@@ -126,6 +127,22 @@ def test_a_cast_is_no_alarm(stored: str, dtype: str, tmp_path: Path) -> None:
 
     assert [f.state for f in done.scalars] == [State.INTACT if stored == dtype else State.CAST]
     assert (done.tensors, done.exit_status) == ((), 0)
+
+
+def test_a_refuted_claim_is_no_alarm(one: Record) -> None:
+    """What it says of a value need not be so."""
+    parts = make.reported_parts("local/stories260k-one")
+    claim = one.super_weights[0].model_copy(update={"scan": None, "group": None})
+    wrong = claim.model_copy(update={"id": "L2.R67.C172", "layer": 2, "tensor": DOWN.replace("1", "2"), "value": 1.0})
+    wrong = wrong.model_copy(update={"bits": "3f800000"})
+    denied = make.observation((2, 67, 172), stance=Stance.DENIES, origin="other", ppl=(10.0, 10.0))
+    seen = (make.observation((1, 67, 172)), denied)
+    record = make.make({**parts, "super_weights": (claim, wrong), "groups": (), "remarks": (), "observations": seen})
+    assert [str(s.location) for s in record.status.weights] == ["reported", "refuted"]
+
+    done = guard(LocalCheckpoint(CHECKPOINTS / "stories260k-one"), record)
+
+    assert ([f.weight for f in done.scalars], done.exit_status) == (["L1.R67.C172"], 0)
 
 
 def test_a_lossy_way_there_and_back_is_a_change(one: Record, tmp_path: Path) -> None:

@@ -345,6 +345,23 @@ def test_what_is_offloaded_is_changed_and_no_file_is(
     assert digests(tmp_path) == files
 
 
+def test_what_lies_in_memory_is_not_taken_for_what_lies_on_disk(pair: Record, tmp_path: Path) -> None:
+    """A folder of offloaded weights from another day knows the same names."""
+    accelerate.disk_offload(load(CHECKPOINTS / "stories260k-pair"), str(tmp_path), torch.device("cpu"))
+    for file in tmp_path.glob("*.dat"):
+        file.write_bytes(bytes(file.stat().st_size))
+    model = accelerate.cpu_offload(load(PAIR), torch.device("cpu"))
+    hook: Any = model.get_submodule(DOWN.removesuffix(".weight"))._hf_hook
+    loader = hook.weights_map.dataset
+    stale = accelerate.utils.OffloadedWeightsLoader(state_dict=dict(loader), save_folder=str(tmp_path))
+    hook.weights_map = accelerate.utils.PrefixedDataset(stale, hook.weights_map.prefix)
+
+    with api.ablated(model, pair):
+        pass
+
+    assert torch.equal(logits(model), logits(load(PAIR)))
+
+
 def digests(folder: Path) -> dict[str, str]:
     return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file()}
 

@@ -48,7 +48,7 @@ class TensorDigests(Part):
     """Rows in a block; the last block may have fewer."""
     blocks: tuple[Digest, ...]
     whole: dict[str, Digest]
-    """dtype -> digest of all its bytes, as stored and as cast to others."""
+    """dtype -> digest of all its bytes, as stored and as cast to others; empty where blocks were enough."""
 
 
 class Baseline(Part):
@@ -81,10 +81,13 @@ def take(
 
     `casts` names dtypes to digest plain float tensors in too, which needs torch. Raise a Refusal for what is not read.
     """
-    plain = {i.name: i for file in checkpoint.weight_files for i in checkpoint.tensors_in(file).values()}
-    total = sum(i.size for i in plain.values())
+    infos = checkpoint.tensors
+    total = sum(i.size for i in infos.values())
     known = like.tensors if like else {}
-    sums = {i.name: _Tensor(i, _rows(i, total, known.get(i.name)), casts) for i in plain.values()}
+    sums = {
+        name: _Tensor(i, _rows(i, total, known.get(name)), _dtypes(i, known.get(name), casts))
+        for name, i in infos.items()
+    }
     count = _Counter(total, step)
     files = {file: _file(checkpoint, file, sums, count) for file in checkpoint.weight_files}
     return Baseline(model=checkpoint.model_id, files=files, tensors={n: s.done() for n, s in sorted(sums.items())})
@@ -121,6 +124,17 @@ def _blake(data: Any = b"") -> Any:
 # --- one tensor ---
 
 
+def _dtype(info: TensorInfo) -> str:
+    return info.dtype or f"{info.bits} bits"
+
+
+def _dtypes(info: TensorInfo, known: TensorDigests | None, casts: Sequence[str]) -> list[str]:
+    """The dtypes in which all bytes are digested: none where a baseline has the blocks to compare."""
+    if known is not None and (known.dtype, known.shape) == (_dtype(info), info.shape):
+        return []
+    return [_dtype(info), *(c for c in casts if c != info.dtype and info.dtype in CASTS)]
+
+
 def _rows(info: TensorInfo, total: int, known: TensorDigests | None) -> int:
     """Rows of a block: few enough that all tensors together have BLOCKS blocks, or as many as the baseline took."""
     if known is not None and known.shape == info.shape:
@@ -138,22 +152,19 @@ def _row_bytes(info: TensorInfo) -> int:
 class _Tensor:
     """The digests of a tensor whose bytes come in order, in whole elements."""
 
-    def __init__(self, info: TensorInfo, rows: int, casts: Sequence[str]) -> None:
+    def __init__(self, info: TensorInfo, rows: int, dtypes: Sequence[str]) -> None:
         self.info, self.rows = info, rows
         self._block_bytes = max(1, rows * _row_bytes(info))
         self._blocks: list[str] = []
         self._block, self._filled = _blake(), 0
-        plain = info.dtype in CASTS
-        self._whole = {info.dtype or f"{info.bits} bits": _blake()}
-        self._casts = {dtype: _blake() for dtype in casts if plain and dtype != info.dtype}
+        self._whole = {dtype: _blake() for dtype in dtypes}
 
     def add(self, data: memoryview) -> None:
         """Take the next bytes."""
         if not data:
             return
-        next(iter(self._whole.values())).update(data)
-        for dtype, digest in self._casts.items():
-            digest.update(_cast(data, str(self.info.dtype), dtype))
+        for dtype, digest in self._whole.items():
+            digest.update(data if dtype == _dtype(self.info) else _cast(data, str(self.info.dtype), dtype))
         for part in self._cut(data):
             self._block.update(part)
             self._filled += len(part)
@@ -174,8 +185,7 @@ class _Tensor:
         """The digests, when all bytes have come."""
         if self._filled:
             self._close()
-        whole = {dtype: digest.hexdigest() for dtype, digest in (self._whole | self._casts).items()}
-        dtype = next(iter(self._whole))
+        whole, dtype = {name: digest.hexdigest() for name, digest in self._whole.items()}, _dtype(self.info)
         return TensorDigests(
             dtype=dtype, shape=self.info.shape, rows=self.rows, blocks=tuple(self._blocks), whole=whole
         )

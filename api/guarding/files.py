@@ -19,6 +19,7 @@ baseline, which tells tensor and rows, also of a cast checkpoint. What these can
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from itertools import zip_longest
 from typing import Any
 
 from ...crawler.checkpoint.base import Checkpoint
@@ -28,7 +29,7 @@ from ...schema.record import Record
 from ...schema.types import Outcome
 from ...schema.weight import SuperWeight
 from .baseline import Baseline, Step, TensorDigests, take
-from .judging import BAD, Finding, State, found, judge
+from .judging import BAD, Finding, State, found, judge, standing
 
 
 class Same(StrEnum):
@@ -91,7 +92,8 @@ class Guarded:
 
     @property
     def exit_status(self) -> int:
-        """1 if something is changed or gone; 3 if something that was asked could not be checked; else 0."""
+        """1 if something is changed or gone; 3 if no scalar could be checked, one not be read, or a digest not be
+        compared that was asked for; else 0."""
         if self.alarms:
             return 1
         blind = bool(self.scalars) and not any(f.ok for f in self.scalars)
@@ -152,15 +154,17 @@ def _elsewhere(
     files = list(_by_record(taken, record, cast)) if record else []
     if baseline is None:
         return tuple(files), ()
-    return (*files, *_headers(taken, baseline)), tuple(_tensors(taken, baseline))
+    tensors = tuple(_tensors(taken, baseline))
+    return (*files, *_headers(taken, baseline, alike=not tensors)), tensors
 
 
 # --- scalars ---
 
 
 def _scalars(checkpoint: Checkpoint, record: Record) -> tuple[tuple[Finding, ...], bool]:
-    checks = verify(record, checkpoint).checks
-    findings = tuple(_finding(w, c) for w, c in zip(record.super_weights, checks, strict=True))
+    weights = standing(record)
+    checks = verify(record.model_copy(update={"super_weights": weights}), checkpoint).checks
+    findings = tuple(_finding(w, c) for w, c in zip(weights, checks, strict=True))
     return findings, any(c.unread for c in checks)
 
 
@@ -211,9 +215,8 @@ def _incomparable(known: Any, size: int, cast: bool) -> str | None:
     return None if size == known.size else f"it has {size:,} bytes, the recorded file {known.size:,}: another file"
 
 
-def _headers(taken: Baseline, baseline: Baseline) -> Iterator[FileAnswer]:
-    """Files that are byte for byte those of the baseline, or differ in nothing but their headers."""
-    alike = not any(_tensors(taken, baseline))
+def _headers(taken: Baseline, baseline: Baseline, alike: bool) -> Iterator[FileAnswer]:
+    """Files that are byte for byte those of the baseline, or, where all tensors are alike, have other headers."""
     for path, read in taken.files.items():
         known = baseline.files.get(path)
         if known is not None and known.sha256 == read.sha256:
@@ -244,9 +247,12 @@ def _tensor(name: str, known: TensorDigests, here: TensorDigests) -> TensorAnswe
     if known.shape != here.shape:
         return TensorAnswer(name, Same.CHANGED, (), f"shape {list(here.shape)}, was {list(known.shape)}")
     if known.dtype == here.dtype:
-        rows = _runs([n for n, (a, b) in enumerate(zip(known.blocks, here.blocks, strict=True)) if a != b], known)
-        return TensorAnswer(name, Same.CHANGED, rows) if rows else None
-    if here.dtype not in known.whole:
+        if known.blocks == here.blocks:
+            return None
+        both = zip_longest(known.blocks, here.blocks)
+        rows = _runs([n for n, (a, b) in enumerate(both) if a != b], known)
+        return TensorAnswer(name, Same.CHANGED, rows)
+    if here.dtype not in known.whole or here.dtype not in here.whole:
         return TensorAnswer(
             name, Same.NOT_CHECKABLE, (), f"stored as {here.dtype}, digested as {', '.join(known.whole)}"
         )

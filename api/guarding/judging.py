@@ -8,6 +8,8 @@ Stricter than `schema.survival`, which asks what became of a weight in a fine-tu
 `changed`        anything else that is finite
 `gone`           not finite, or no such tensor
 `not_checkable`  stored in a way, or recorded in a way, that leaves nothing to compare
+
+Of a quantized weight in its own format the code is compared, not the scale, which lies elsewhere.
 """
 
 import math
@@ -17,7 +19,9 @@ from typing import Any
 
 from ...crawler.verifying import ROUNDED
 from ...schema.bits import decode_bits, rounded_bits
+from ...schema.record import Record
 from ...schema.survival import FLOATS
+from ...schema.types import Location
 from ...schema.weight import SuperWeight
 
 SCALED = 2.0**-7
@@ -61,6 +65,12 @@ class Finding:
     def ok(self) -> bool:
         """Whether it is what the record says."""
         return self.state in GOOD
+
+
+def standing(record: Record) -> tuple[SuperWeight, ...]:
+    """The scalars of a record that are not refuted: what a refuted claim says need not be so."""
+    refuted = {s.weight for s in record.status.weights if s.location is Location.REFUTED}
+    return tuple(w for w in record.super_weights if w.id not in refuted)
 
 
 def judge(weight: SuperWeight, place: str, dtype: str, bits: str) -> Finding:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -112,10 +113,15 @@ def canonical(model: nn.Module) -> dict[str, str]:
 # --- offloaded by accelerate ---
 
 
+_LAID_OVER: WeakKeyDictionary[nn.Module, set[str]] = WeakKeyDictionary()
+"""Model -> parameters on disk over which a changed tensor lies in memory."""
+
+
 @dataclass
 class _Offloaded:
     """The map of accelerate that holds a parameter while no module does."""
 
+    model: nn.Module
     name: str
     weights: Any
     key: str
@@ -131,7 +137,7 @@ class _Offloaded:
         weights = hook.weights_map
         while hasattr(weights, "dataset") and hasattr(weights, "prefix"):
             weights, key = weights.dataset, f"{weights.prefix}{key}"
-        return cls(name, weights, key)
+        return cls(model, name, weights, key)
 
     @property
     def tensor(self) -> Tensor:
@@ -144,21 +150,20 @@ class _Offloaded:
         """The part of the map that lies in memory; a key there goes before the same key on disk."""
         return getattr(self.weights, "state_dict", self.weights)
 
-    @property
-    def _on_disk(self) -> bool:
-        return self.key in getattr(self.weights, "index", {})
-
     def writable(self) -> Tensor:
         """Its numbers in memory, so that what is written is there in the next forward pass."""
         if self.key not in self._memory:
             self._memory[self.key] = self.tensor.clone()
+            _LAID_OVER.setdefault(self.model, set()).add(self.name)
         tensor: Tensor = self._memory[self.key]
         return tensor
 
     def drop(self) -> None:
         """Forget what lies in memory over a tensor on disk."""
-        if self._on_disk:
-            self._memory.pop(self.key, None)
+        laid_over = _LAID_OVER.get(self.model, set())
+        if self.name in laid_over:
+            laid_over.remove(self.name)
+            del self._memory[self.key]
 
 
 def _hook(model: nn.Module, name: str) -> tuple[Any, str]:

@@ -16,9 +16,8 @@ from ...schema.errors import UsageError
 from ...schema.ids import is_model_id
 from ...schema.record import Record
 from ...schema.survival import LOST
-from ...schema.types import Location
 from ...schema.weight import SuperWeight
-from ..guarding.judging import Finding, judge
+from ..guarding.judging import Finding, judge, standing
 from ..names import snapshot
 from .errors import AnotherRevision, LoadedError, NotTheRecorded
 from .holding import Element, Spot, read
@@ -47,8 +46,7 @@ def record_of(record: Record | str) -> Record:
 def chosen(record: Record, weights: Iterable[str] | str | None = None) -> tuple[SuperWeight, ...]:
     """The scalars that are meant: those named by their ids, the members of a group by its id, or all not refuted."""
     if weights is None:
-        refuted = {s.weight for s in record.status.weights if s.location is Location.REFUTED}
-        return tuple(w for w in record.super_weights if w.id not in refuted)
+        return standing(record)
     named = (weights,) if isinstance(weights, str) else tuple(weights)
     groups = {g.id: g.members for g in record.groups}
     ids = {member for name in named for member in groups.get(name, (name,))}
