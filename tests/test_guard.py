@@ -36,7 +36,7 @@ from swindex.schema.types import Intervention
 
 from . import records as make
 from .hub import Hub
-from .plants import disk
+from .plants import disk, stored
 from .plants.shared import one_thread
 
 __all__ = ["one_thread"]
@@ -129,6 +129,30 @@ def test_a_cast_is_no_alarm(stored: str, dtype: str, tmp_path: Path) -> None:
     assert (done.tensors, done.exit_status) == ((), 0)
 
 
+@pytest.mark.parametrize(
+    ("name", "bits"), [("fp8 blocks", 8), ("ct int8 with zeros", 8), ("ct int4", 4), ("gptq", 4), ("awq", 4)]
+)
+def test_of_a_word_of_codes_the_scalar_s_own_bits_are_seen_and_the_others_by_the_baseline(
+    name: str, bits: int, tmp_path: Path
+) -> None:
+    folder = stored.packed(name).write(tmp_path)
+    record, trusted = scanned(folder), take(LocalCheckpoint(folder))
+    number, weight = next((n, w) for n, w in enumerate(record.super_weights) if w.id == "L1.R67.C172")
+    assert weight.bits is not None
+    assert weight.byte_offset is not None
+    seen = []
+    for bit in range(4 * len(weight.bits)):
+        flip(folder / FILE, weight.byte_offset + bit // 8, bit % 8)
+        done = guard(LocalCheckpoint(folder), record, baseline=trusted)
+        assert [t.name for t in done.tensors] == [weight.tensor]
+        seen += [bit] if not done.scalars[number].ok else []
+        flip(folder / FILE, weight.byte_offset + bit // 8, bit % 8)
+
+    assert len(seen) == bits
+    assert seen == list(range(seen[0], seen[0] + bits))
+    assert guard(LocalCheckpoint(folder), record, baseline=trusted).exit_status == 0
+
+
 def test_a_refuted_claim_is_no_alarm(one: Record) -> None:
     """What it says of a value need not be so."""
     parts = make.reported_parts("local/stories260k-one")
@@ -176,7 +200,7 @@ def injected(file: Path, seed: int, count: int, among: Sequence[int]) -> Iterato
         flip(file, byte, bit)
 
 
-def stated(record: Record, folder: Path) -> Record:
+def with_digest(record: Record, folder: Path) -> Record:
     """The record with the file's digest, as a scan of the Hub has it."""
     import hashlib
 
@@ -189,7 +213,7 @@ def stated(record: Record, folder: Path) -> Record:
 def test_a_thousand_flips_elsewhere_are_seen_and_told_by_tensor_and_row(one: Record, tmp_path: Path) -> None:
     """By the record's digest of the file, and by a baseline; in the header too."""
     folder = copy("stories260k-one", tmp_path / "one")
-    record, trusted = stated(one, folder), take(LocalCheckpoint(folder))
+    record, trusted = with_digest(one, folder), take(LocalCheckpoint(folder))
     at = one.super_weights[0].byte_offset or 0
     layout = sorted(infos(folder).values(), key=lambda i: i.start)
     missed, misplaced = [], []
@@ -234,7 +258,7 @@ def test_flips_in_a_header_are_seen(tmp_path: Path) -> None:
 
 
 def test_the_record_s_digest_says_nothing_of_a_cast(one: Record, tmp_path: Path) -> None:
-    record = stated(one, CHECKPOINTS / "stories260k-one")
+    record = with_digest(one, CHECKPOINTS / "stories260k-one")
     folder = cast(CHECKPOINTS / "stories260k-one", torch.bfloat16, tmp_path / "cast")
 
     done = guard(LocalCheckpoint(folder), record, full=True)
@@ -303,7 +327,7 @@ def test_large_tensors_are_digested_by_several_rows(tmp_path: Path, monkeypatch:
 
 
 def test_the_hub_s_own_digests_cost_nothing_more(one: Record) -> None:
-    record = stated(one, CHECKPOINTS / "stories260k-one")
+    record = with_digest(one, CHECKPOINTS / "stories260k-one")
     with Hub() as hub:
         hub.add_folder("demo/one", CHECKPOINTS / "stories260k-one")
         done = guard(HubCheckpoint("demo/one", None, HfApi(endpoint=hub.url)), record)
@@ -315,7 +339,7 @@ def test_the_hub_s_own_digests_cost_nothing_more(one: Record) -> None:
 
 def test_a_changed_file_on_the_hub_is_seen_by_its_digest_alone(one: Record, tmp_path: Path) -> None:
     folder = copy("stories260k-one", tmp_path / "one")
-    record = stated(one, folder)
+    record = with_digest(one, folder)
     flip(folder / FILE, (folder / FILE).stat().st_size - 1, 0)
     with Hub() as hub:
         hub.add_folder("demo/one", folder)

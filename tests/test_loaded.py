@@ -23,6 +23,7 @@ from swindex.api.loaded.errors import AnotherRevision, LoadedError, NotFoundInMo
 from swindex.api.loaded.watching import _of_rows
 from swindex.crawler.detection.run import Options
 from swindex.crawler.scanning import quiet, scan
+from swindex.index.store import Index
 from swindex.schema import Record
 from swindex.schema.bits import rounded_bits
 from swindex.schema.errors import UsageError
@@ -259,6 +260,25 @@ def test_the_original_bits_come_back_after_a_cast_there_and_back(one: Record) ->
         model.half().float()
 
     assert torch.equal(model.get_parameter(DOWN).detach()[AT].view(torch.int32), kept.view(torch.int32))
+
+
+def test_a_model_of_the_hub_and_a_record_of_the_index(
+    one: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model says its id and no commit; the record is asked for by its id."""
+    index = Index(tmp_path / "index")
+    index.append(make.make({**parts_of(one), "model": one.model.model_copy(update={"id": "demo/one"})}))
+    monkeypatch.setenv("SWINDEX_INDEX", str(tmp_path / "index"))
+    model = load(ONE)
+    model.config._name_or_path = "demo/one"
+
+    assert api.intact(model, "demo/one")
+    with api.ablated(model, "demo/one"):
+        assert not api.intact(model, "demo/one")
+
+
+def parts_of(record: Record) -> dict[str, Any]:
+    return {n: getattr(record, n) for n in ("super_weights", "groups", "effects", "scans")}
 
 
 def test_tied_weights_are_changed_once(one: Record) -> None:
@@ -507,6 +527,19 @@ def test_pruning_by_a_mask_spares_the_super_weights_and_nothing_else(one: Record
     weight = model.get_parameter(name).detach()
     assert weight.nonzero().tolist() == [list(AT)]
     assert float(weight[AT]) == 5.0
+
+
+def test_masks_of_fused_experts_prune_them(tmp_path: Path) -> None:
+    quiet()
+    plant = generic.plant("mixtral", tmp_path / "whole", "expert")
+    [scalar] = plant.scalars
+    model = generic.loaded(plant.folder)
+    [kept] = api.keep_masks(model, planted(plant)).values()
+
+    prune.custom_from_mask(kept.module, kept.name, kept.mask)
+
+    assert kept.name == "down_proj"
+    assert getattr(kept.module, kept.name).nonzero().tolist() == [[scalar.expert, scalar.row, scalar.col]]
 
 
 def test_pruning_small_weights_by_magnitude_and_mask(pair: Record) -> None:

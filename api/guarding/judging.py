@@ -75,7 +75,7 @@ def standing(record: Record) -> tuple[SuperWeight, ...]:
 
 def judge(weight: SuperWeight, place: str, dtype: str, bits: str) -> Finding:
     """Compare a recorded scalar with the bits that stand at its place."""
-    value = decode_bits(bits, dtype)
+    value = decode_bits(bits, dtype) * ((weight.scale or 1.0) if dtype == weight.dtype else 1.0)
     state, reason = _state(weight, dtype, bits, value)
     here: tuple[Any, ...] = (dtype, bits, value if math.isfinite(value) else None)
     return found(weight, place, state, *here, _flipped(weight, dtype, bits) if state in BAD else (), reason)
