@@ -472,6 +472,20 @@ def test_the_json_is_one_document_with_the_flips(saved: Path, capsys: Capture) -
     assert len(flips["flips"]) == 32 + 16 + 16
 
 
+def test_flips_are_shown_with_the_range_that_they_leave(
+    saved: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+
+    assert main(["guard", str(CHECKPOINTS / "stories260k-one"), "--record", str(saved), "--flips"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert "Safe range of 5: x0.5 (assumed) to x2 (assumed)." in lines
+    assert " 31  sign      40a00000  c0a00000            -5          x-1  no" in lines
+    assert " 22  mantissa  40a00000  40e00000             7         x1.4  yes" in lines
+    assert "Stored as float16, these bits would leave it: 15, 14, 13, 12, 11." in lines
+
+
 def test_a_baseline_is_written_and_held_against(saved: Path, tmp_path: Path, capsys: Capture) -> None:
     folder, file = copy("stories260k-one", tmp_path / "one"), tmp_path / "baseline.json"
     write = main(["guard", str(folder), "--record", str(saved), "--write-baseline", str(file)])

@@ -281,6 +281,25 @@ def parts_of(record: Record) -> dict[str, Any]:
     return {n: getattr(record, n) for n in ("super_weights", "groups", "effects", "scans")}
 
 
+def test_what_can_be_restored_is_where_something_else_cannot(pair: Record, one: Record) -> None:
+    """Two scalars in two layers; the module of the second is gone when the edit ends."""
+    model = load(PAIR)
+    layers: Any = model.get_submodule("model.layers")
+    layers[2].mlp.down_proj.weight.data[67, 173] = layers[1].mlp.down_proj.weight.data[67, 173]
+    first, second = pair.super_weights
+    moved = second.model_copy(update={"id": "L2.R67.C173", "layer": 2, "tensor": DOWN.replace("1", "2")})
+    record = pair.model_copy(update={"super_weights": (moved, first)})
+    before = model.get_parameter(DOWN).detach().clone()
+    edit = api.zero(model, record, ["L2.R67.C173", "L1.R67.C172"])
+    layers[2].mlp.down_proj = nn.Identity()
+
+    with pytest.raises(
+        LoadedError, match=r"layers\.2\.mlp\.down_proj\.weight: the model has no such parameter any more"
+    ):
+        edit.restore()
+    assert torch.equal(model.get_parameter(DOWN), before)
+
+
 def test_tied_weights_are_changed_once(one: Record) -> None:
     model = load(ONE)
     layers: Any = model.get_submodule("model.layers")
@@ -647,6 +666,31 @@ def test_a_cast_is_no_alarm_and_a_flip_behind_it_is_one(
         flip(parameter, AT[0] * 176 + AT[1], bit)
         assert not api.intact(model, record)
         flip(parameter, AT[0] * 176 + AT[1], bit)
+
+
+def test_a_parameter_of_another_size_is_told(one: Record) -> None:
+    model = load(ONE)
+    guard = api.Guard(model, one, everything=True)
+    head: Any = model.get_submodule("lm_head")
+    head.weight = nn.Parameter(head.weight.detach()[:-1])
+
+    assert [str(r) for r in guard.check_all()] == ["lm_head.weight: another number of rows"]
+
+
+def test_sums_must_be_asked_for(one: Record) -> None:
+    with pytest.raises(ValueError, match="everything=True"):
+        api.Guard(load(ONE), one).check_all()
+
+
+@pytest.mark.parametrize(
+    ("value", "state"), [(5.0, "agrees"), (4.998, "agrees"), (4.9, "changed"), (None, "not_checkable")]
+)
+def test_a_reported_number_is_compared_up_to_its_rounding(value: float | None, state: str, one: Record) -> None:
+    claim = one.super_weights[0].model_copy(update={"scan": None, "group": None, "bits": None, "value": value})
+    parts = {"super_weights": (claim,), "observations": (make.observation((1, 67, 172)),)}
+    record = make.make({"model": make.model("org/claimed", None, files=()), **parts})
+
+    assert [str(f.state) for f in api.read(load(ONE), record)] == [state]
 
 
 def test_a_guard_tells_from_what_to_what(one: Record) -> None:

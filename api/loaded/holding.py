@@ -34,16 +34,12 @@ class Element:
     bits: str
 
 
-def owner_of(model: nn.Module, name: str) -> tuple[nn.Module, str]:
-    """The module that owns a parameter, and the parameter's name in it."""
-    path, _, leaf = name.rpartition(".")
-    return model.get_submodule(path), leaf
-
-
 def held(model: nn.Module, name: str) -> Tensor:
-    """The tensor that holds a parameter's numbers; raise LoadedError if it is not a plain one."""
-    parameter = model.get_parameter(name)
-    owner, _ = owner_of(model, name)
+    """The tensor that holds a parameter's numbers; raise LoadedError if it is not a plain one, or no more there."""
+    try:
+        parameter, owner = model.get_parameter(name), model.get_submodule(name.rpartition(".")[0])
+    except AttributeError:
+        raise LoadedError(f"{name}: the model has no such parameter any more; put the module back first") from None
     kind = f"{type(owner).__module__.partition('.')[0]} {type(owner).__name__}"
     if type(parameter) not in (nn.Parameter, Tensor) or type(parameter.data) is not Tensor:
         what = f"{type(parameter).__name__} ({kind})"
