@@ -12,7 +12,21 @@ from typer.main import get_command
 
 from .. import __version__
 from ..schema.errors import UsageError
-from .commands import changes, crawl, download, history, index, lookup, plot, publish, scan, search, serve, verify
+from .commands import (
+    changes,
+    crawl,
+    download,
+    guard,
+    history,
+    index,
+    lookup,
+    plot,
+    publish,
+    scan,
+    search,
+    serve,
+    verify,
+)
 from .main import INTERRUPTED
 
 _HELP = "What is known of super weights: the few scalars of a language model whose removal destroys it."
@@ -24,6 +38,7 @@ _COMMANDS = (
     scan.scan,
     crawl.crawl,
     verify.verify,
+    guard.guard,
     download.download,
     publish.publish,
     serve.serve,

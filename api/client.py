@@ -5,6 +5,7 @@ Knows no files: a reader has them. Answers come from `answer`, as those of the c
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..index.errors import NotInIndex, StoreError
 from ..schema.errors import RecordError, UsageError
@@ -16,6 +17,9 @@ from .reader import find, open_reader
 from .recent import LIMIT, Changes, recent
 from .results import LookupResult
 from .searching import Hit, search
+
+if TYPE_CHECKING:
+    from .plotting import Plot
 
 
 class Client:
@@ -44,6 +48,19 @@ class Client:
         `as_of`, a UTC date or a time with its zone, answers with the newest version appended by then.
         """
         return LookupResult.of(answer(_asked(model_id, revision, as_of), self._reader, base))
+
+    def plot(
+        self, model_id: str, revision: str | None = None, *, base: str | None = None, as_of: str | None = None
+    ) -> "Plot":
+        """The charts of a model, which show themselves in a notebook; asked as `lookup`, drawn at once.
+
+        Raise NothingToDraw, MissingExtraError without `swindex[serve]`, and what `lookup` raises.
+        """
+        from .plotting import Plot
+
+        plot = Plot(self.lookup(model_id, revision, base=base, as_of=as_of).model_dump(mode="json"))
+        plot.draw("svg")
+        return plot
 
     def record(self, model_id: str, revision: str | None = None, *, as_of: str | None = None) -> Record:
         """The newest record of a model (at a commit, as of a time); raise NotInIndex, UsageError or StoreError."""

@@ -13,6 +13,7 @@ from ..schema.ids import is_model_id
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_SNAPSHOT = re.compile(r"/models--(?P<id>[^/]+)/snapshots/(?P<sha>[0-9a-f]{40})(/|$)")
 _REVISION = re.compile(r"[0-9a-f]{7,40}")
 
 
@@ -58,6 +59,12 @@ def parse_asked(text: str, as_of: str | None = None) -> Asked:
     model_id, at, revision = text.partition("@")
     time = None if as_of is None else parse_time(as_of)
     return Asked(parse_model_id(model_id), parse_revision(revision) if at else None, time)
+
+
+def snapshot(path: str) -> tuple[str, str] | None:
+    """The model and commit of a folder in which the Hub's client keeps a checkpoint; None for any other path."""
+    found = _SNAPSHOT.search(path)
+    return (found["id"].replace("--", "/", 1), found["sha"]) if found else None
 
 
 def is_address(source: object) -> bool:

@@ -44,7 +44,14 @@ _STANCES = ("denies", "claims", "notes")
 
 def report(document: Json, width: int = WIDTH, colour: bool = False, today: date | None = None) -> str:
     """The page for one document, as text that ends with a newline."""
-    page, caveats = Page(width, colour), Caveats()
+    page = Page(width, colour)
+    fill(page, document, today)
+    return str(page)
+
+
+def fill(page: Page, document: Json, today: date | None = None) -> None:
+    """Put on a page, of whatever kind, what a person sees of a document."""
+    caveats = Caveats()
     _title(page, document)
     _outcome(page, document)
     for warning in (*warnings(document), *stale(document["index"], today or date.today())):
@@ -59,7 +66,6 @@ def report(document: Json, width: int = WIDTH, colour: bool = False, today: date
     _listed(page, "Notes", [_note(n, document) for n in document["notes"]])
     _listed(page, "Sources", [_source(s) for s in document["sources"]])
     _age(page, document, today or date.today())
-    return str(page)
 
 
 # --- head ---

@@ -269,6 +269,12 @@ class LookupResult(_Part):
     record: RecordView | None
     index: IndexView
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the page that `swindex lookup` prints."""
+        from .notebook import html_of
+
+        return html_of(self.model_dump(mode="json"))
+
     @classmethod
     def of(cls, document: dict[str, Any]) -> Self:
         """Check a document of `view`; raise RecordError."""

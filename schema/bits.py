@@ -65,6 +65,45 @@ def decode_bits(bits: str, dtype: str) -> float:
     return decode(int(bits, 16), width)
 
 
+def rounded_bits(value: float, dtype: str) -> str:
+    """The bits that a cast to a plain float dtype gives: to nearest, ties to even; of float64 by way of float32.
+
+    Beyond the largest finite number it gives infinity, as torch and numpy do. Raise RecordError for other dtypes.
+    """
+    if dtype not in _ROUNDED:
+        raise RecordError(f"dtype {dtype!r} is none that a number is rounded to; known: {', '.join(_ROUNDED)}")
+    return _ROUNDED[dtype](value)
+
+
+def _packed(code: str) -> Callable[[float], str]:
+    def encode(value: float) -> str:
+        try:
+            return struct.pack(code, value).hex()
+        except OverflowError:
+            return struct.pack(code, math.copysign(math.inf, value)).hex()
+
+    return encode
+
+
+def _float32(value: float) -> float:
+    return float(struct.unpack(">f", bytes.fromhex(_packed(">f")(value)))[0])
+
+
+def _to_bfloat16(value: float) -> str:
+    raw = int(_packed(">f")(value), 16)
+    if math.isnan(value):
+        return "7fc0"
+    return f"{(raw + 0x7FFF + (raw >> 16 & 1)) >> 16:04x}"
+
+
+_ROUNDED: dict[str, Callable[[float], str]] = {
+    "float64": _packed(">d"),
+    "float32": _packed(">f"),
+    "float16": lambda value: _packed(">e")(_float32(value)),
+    "bfloat16": _to_bfloat16,
+}
+
+
 def bits_of(element: bytes) -> str:
     """Hex bits of one element as stored in a file (little-endian bytes)."""
     return element[::-1].hex()

@@ -84,6 +84,7 @@ def test_the_commands_are_those_that_exist() -> None:
         "download",
         "serve",
         "verify",
+        "guard",
         "publish",
         "index",
         "index build",

@@ -5,6 +5,7 @@ Those functions are private to transformers: they are used here and nowhere else
 """
 
 import re
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
@@ -65,7 +66,7 @@ def place_tensors(model: PreTrainedModel, tensors: dict[str, TensorInfo], place:
     expected: dict[str, torch.Tensor] = model.state_dict()
     placements: dict[str, Placement] = {}
     unknown = []
-    for name, target, pattern, converter in _assign(model, tensors, expected):
+    for name, target, pattern, converter in assign(model, tensors, expected):
         if target not in expected:
             unknown += [] if tensors[name].idle else [name]
             continue
@@ -76,16 +77,20 @@ def place_tensors(model: PreTrainedModel, tensors: dict[str, TensorInfo], place:
     return placements
 
 
-def _assign(
-    model: PreTrainedModel, tensors: dict[str, TensorInfo], expected: dict[str, torch.Tensor]
+def assign(
+    model: PreTrainedModel, names: Iterable[str], expected: dict[str, torch.Tensor]
 ) -> list[tuple[str, str, str, WeightConverter | None]]:
+    """For each stored tensor its name, the parameter it goes to, the pattern that took it, and the converter if any.
+
+    `expected` holds the model's parameters by name; a name that is not among them belongs to no parameter.
+    """
     mapping = get_model_conversion_mapping(model)
     renamings = [m for m in mapping if isinstance(m, WeightRenaming)]
     converters = [m for m in mapping if isinstance(m, WeightConverter)]
     by_pattern = {p: c for c in converters for p in c.source_patterns}
     prefix = model.base_model_prefix
     rows = []
-    for name in sorted(tensors, key=dot_natural_key):
+    for name in sorted(names, key=dot_natural_key):
         target, pattern = rename_source_key(name, renamings, converters, prefix, expected)
         if target not in expected and name in expected:
             target, pattern = name, None
