@@ -1,8 +1,7 @@
 """Which stored tensors of a record are worth keeping at high precision, and on whose word. Knows no tool.
 
-A scalar counts if removing it, alone or with a group, is confirmed or partial (or gave no finite figure); also if
-somebody claims it and nobody tested it. What is inert or refuted is left out. Of claims about whole rows and experts
-(super experts) the tensor that they name counts, unless somebody denies the same place.
+Scalars by the rule in `standing`. Of claims about whole rows and experts (super experts) the tensor that they name
+counts, unless somebody denies the same place.
 """
 
 from collections.abc import Iterator
@@ -16,8 +15,8 @@ from ...schema.status import WeightStatus
 from ...schema.types import Basis, Location, Verdict
 from ...schema.weight import Coordinates, SuperWeight
 from ..paste import short
+from ..standing import counts
 
-_ACTS = frozenset({Verdict.PARTIAL, Verdict.CONFIRMED, Verdict.NON_FINITE})
 _WHOLE = (Granularity.ROW, Granularity.EXPERT)
 
 
@@ -52,7 +51,7 @@ def chosen(record: Record) -> Chosen:
     left_out: list[str] = []
     for weight in record.super_weights:
         status, place = standing[weight.id], short(weight.model_dump())
-        if not _counts(status):
+        if not counts(status.alone, status.grouped, status.location):
             left_out.append(place)
             continue
         found = Kept(weight.tensor, weight.layer, weight.expert, weight.shape, weight.dtype)
@@ -65,12 +64,6 @@ def chosen(record: Record) -> Chosen:
         kept.words += [word] if word not in kept.words else []
     measured = any(Basis.MEASURED in (s.alone_basis, s.grouped_basis) for s in record.status.weights)
     return Chosen(tuple(sorted(by_tensor.values(), key=lambda k: (k.layer, k.tensor))), tuple(left_out), measured)
-
-
-def _counts(status: WeightStatus) -> bool:
-    verdicts = {status.alone, status.grouped}
-    untested = verdicts == {Verdict.UNTESTED} and status.location is not Location.REFUTED
-    return bool(verdicts & _ACTS) or untested
 
 
 def words_of(status: WeightStatus) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 from ... import __version__
 from ...crawler.checkpoint.base import Checkpoint
 from ...index.errors import StoreError
+from ...schema.observation import Stance
 from ...schema.record import Record
-from ...schema.types import Outcome
 from ..page import clean
+from ..standing import why_none
 from . import cost as costs
 from .comment import lines
 from .cost import Cost
@@ -76,8 +77,7 @@ def recipe(
         return Recipe(
             asked, tool, scheme, (), costs.unknown("nothing is kept"), (_nothing(record, found),), source, None
         )
-    weights = [w for k in found.kept for w in k.weights]
-    seen = remarks(record, weights, checkpoint) if checkpoint else []
+    seen = remarks(record, found.kept, checkpoint) if checkpoint else []
     architecture = _architecture(record, checkpoint)
     names = [names_of(k.tensor, k.expert, architecture) for k in found.kept]
     units = tuple(dict.fromkeys(tool.unit_of(n) for n in names))
@@ -123,13 +123,9 @@ def _gguf_type(kept: tuple[Kept, ...]) -> str:
 def _nothing(record: Record, found: Chosen) -> str:
     """That there is nothing to protect, on whose word; raise NothingKnown where nobody says so."""
     model, outcome = record.model.id, record.status.outcome
-    if found.left_out:
-        why = f"what was claimed does nothing when it is removed ({', '.join(found.left_out)})"
-    elif outcome == Outcome.NONE_FOUND:
-        why = "a scan of swindex found no super weight"
-    elif any(o.stance == "denies" for o in record.observations):
-        why = "outside sources looked and found none; swindex has not scanned it"
-    else:
+    denied = any(o.stance is Stance.DENIES for o in record.observations)
+    why = why_none(outcome, found.left_out, denied)
+    if why is None:
         what = f"{model}: no super weight is on record ({outcome}), which does not mean that there is none"
         raise NothingKnown(f"{what}; to look: swindex scan {model}")
     return clean(f"{model}: nothing to protect: {why}.")

@@ -20,6 +20,7 @@ from ...schema.errors import SwindexError
 from ...schema.record import Record
 from ...schema.survival import FLOATS
 from ...schema.weight import SuperWeight
+from .kept import Kept
 from .names import NUMBER
 
 NEAR = 0.5
@@ -53,21 +54,23 @@ class Lines(NamedTuple):
         return next((line for line, length in lengths.items() if length >= 0.9 * abs(value)), None)
 
 
-def remarks(record: Record, weights: Sequence[SuperWeight], checkpoint: Checkpoint) -> list[str]:
+def remarks(record: Record, kept: Sequence[Kept], checkpoint: Checkpoint) -> list[str]:
     """What a recipe says of a checkpoint in which the coordinates hold; raise Transformed, or a Refusal."""
-    wanted = {w.id: w for w in weights}
+    for each in kept:
+        if each.tensor not in checkpoint.tensors:
+            raise Transformed(f"{checkpoint.place}: NOT COMPARABLE: no tensor {each.tensor}; {_INSTEAD}")
+    wanted = {w.id: w for k in kept for w in k.weights}
     checks = [c for c in verify(record, checkpoint).checks if c.weight in wanted] if wanted else []
     folded = is_folded(checkpoint)
     for check in checks:
-        if not _is_near(check):
-            raise Transformed(_moved(check, wanted[check.weight], checkpoint, folded))
+        _require_in_place(check, wanted[check.weight], checkpoint, folded)
     if folded:
         raise Transformed(f"{checkpoint.place}: FOLDED: {_FOLDED}; {_INSTEAD}")
-    drifted = [f"{c.weight} {c.drift:+.1%}" for c in checks if c.answer is Answer.DRIFTED and c.drift is not None]
-    told = (
-        [f"the values differ a little from the record's, as after a fine-tune: {', '.join(drifted)}"] if drifted else []
-    )
-    return [f"{len(checks)} of {len(weights)} recorded scalars were read in {checkpoint.place} and are in place", *told]
+    drifted = [f"{c.weight} {c.drift:+.2%}" for c in checks if c.answer is Answer.DRIFTED and c.drift is not None]
+    more = [f"they differ from the record's a little, as after a fine-tune: {', '.join(drifted)}"] if drifted else []
+    if not checks:
+        return [f"{checkpoint.place} has the tensors, and its norms are not folded; no scalar is recorded"]
+    return [f"{len(checks)} recorded scalars were read in {checkpoint.place} and are in place", *more]
 
 
 _FOLDED = "all gains of its norms are exactly one (or, stored less one, zero), so they were put into other weights"
@@ -76,21 +79,21 @@ _INSTEAD = (
 )
 
 
-def _is_near(check: Check) -> bool:
-    same = check.answer in (Answer.SAME, Answer.AGREES)
-    return same or (check.answer is Answer.DRIFTED and check.drift is not None and abs(check.drift) <= NEAR)
-
-
-def _moved(check: Check, weight: SuperWeight, checkpoint: Checkpoint, folded: bool) -> str:
-    """Why a recipe for this checkpoint is refused, by name."""
+def _require_in_place(check: Check, weight: SuperWeight, checkpoint: Checkpoint, folded: bool) -> None:
+    """Raise Transformed, by the name of what was done, unless the scalar is where the record has it."""
+    if check.answer in (Answer.SAME, Answer.AGREES) or (check.drift is not None and abs(check.drift) <= NEAR):
+        return
     where = f"{checkpoint.place}: {{}}: {check.weight} in {check.tensor}"
     lines = _lines(weight, checkpoint)
     if lines is None:
-        return where.format("NOT COMPARABLE") + f": {check.reason or 'stored in another way'}; {_INSTEAD}"
+        why = f": {check.reason or 'stored in another way'}; {_INSTEAD}"
+        raise Transformed(where.format("NOT COMPARABLE") + why)
+    if check.recorded_value is None and lines.is_outlier:
+        return
     kind, why = _kind(check, lines)
     name = f"FOLDED AND {kind}" if folded else kind
     told = f" is {check.recorded_value:.4g} in the record and" if check.recorded_value is not None else " is"
-    return where.format(name) + f"{told} {lines.value:.4g} here: {why}; {_INSTEAD}"
+    raise Transformed(where.format(name) + f"{told} {lines.value:.4g} here: {why}; {_INSTEAD}")
 
 
 _WHY = {
