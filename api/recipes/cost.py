@@ -5,7 +5,7 @@ Knows no values.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
@@ -75,6 +75,7 @@ def of_checkpoint(
     if scheme.bits is None and model.is_special:
         return unknown("llama.cpp has rules of its own for this model; llama-quantize --dry-run counts them")
     units = {(_form(k.tensor), tool.unit_of(names_of(k.tensor, k.expert, architecture))) for k in kept}
+    layers = {k.layer for k in kept}
     total = quantized = protected = count = 0
     for info in checkpoint.tensors.values():
         own = prod(info.shape)
@@ -83,7 +84,7 @@ def of_checkpoint(
         is_kept = bits is not None and (_form(info.name), _unit(info.name, tool, architecture)) in units
         total, count = total + own, count + own * is_kept
         quantized += high if bits is None else bits
-        protected += high if bits is None or is_kept else bits
+        protected += high if bits is None or is_kept else _quantized(info, scheme, model, layers) or 0
     without, with_it = Fraction(quantized, total), Fraction(protected, total)
     return Cost(without, with_it, with_it - without, total, count)
 
@@ -112,13 +113,13 @@ def whole(tensors: Mapping[str, TensorInfo], config: Mapping[str, object]) -> Wh
     )
 
 
-def _quantized(info: TensorInfo, scheme: Scheme, model: Whole) -> int | None:
+def _quantized(info: TensorInfo, scheme: Scheme, model: Whole, kept: Collection[int] = ()) -> int | None:
     """The bits that the scheme stores a tensor in; None if it stays as it is."""
     layered = NUMBER.search(info.name) is not None
     if len(info.shape) < 2 or (layered and _LEFT.search(info.name)):
         return None
     if scheme.bits is None:
-        return bits_of(scheme.name, info.name, info.shape, model)
+        return bits_of(scheme.name, info.name, info.shape, model, kept)
     if not layered or (".experts." in info.name and not scheme.experts):
         return None
     return scheme.bits(prod(info.shape[:-1]), info.shape[-1])
