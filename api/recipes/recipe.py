@@ -12,6 +12,7 @@ from ...index.errors import StoreError
 from ...schema.observation import Stance
 from ...schema.record import Record
 from ..page import clean
+from ..paste import short
 from ..standing import why_none
 from . import cost as costs
 from .comment import lines
@@ -127,8 +128,15 @@ def _nothing(record: Record, found: Chosen) -> str:
     why = why_none(outcome, found.left_out, denied)
     if why is None:
         what = f"{model}: no super weight is on record ({outcome}), which does not mean that there is none"
-        raise NothingKnown(f"{what}; to look: swindex scan {model}")
+        raise NothingKnown(f"{what}{_unnamed(record)}; to look: swindex scan {model}")
     return clean(f"{model}: nothing to protect: {why}.")
+
+
+def _unnamed(record: Record) -> str:
+    """What sources claim without saying in which tensor."""
+    claims = (o for o in record.observations if o.stance is Stance.CLAIMS)
+    places = dict.fromkeys(short(t.model_dump()) for o in claims for t in o.targets if not t.tensor)
+    return f"; claimed without the name of a tensor: {', '.join(places)}" if places else ""
 
 
 def _number(value: object) -> float | None:

@@ -137,9 +137,9 @@ def _lines(weight: SuperWeight, checkpoint: Checkpoint) -> Lines | None:
     file = checkpoint.file_of(weight.tensor)
     info = checkpoint.tensors_in(file).get(weight.tensor) if file else None
     at = weight.index
-    if info is None or info.dtype not in FLOATS or len(info.shape) != len(at):
+    if info is None or info.dtype not in FLOATS or info.shape != (weight.shape or info.shape):
         return None
-    if any(i >= size for i, size in zip(at, info.shape, strict=True)) or weight.packed:
+    if len(info.shape) != len(at) or any(i >= n for i, n in zip(at, info.shape, strict=True)) or weight.packed:
         return None
     along, across = _line(info, at, len(at) - 1, checkpoint), _line(info, at, len(at) - 2, checkpoint)
     value = along.pop(at[-1])
