@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +32,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
+from swindex.api.recipes.names import names_of
 from swindex.api.recipes.recipe import Recipe, recipe
 from swindex.api.recipes.tools import scheme_of, tool_of
 from swindex.api.recipes.transforms import Transformed
@@ -350,6 +353,11 @@ def has(name: str) -> bool:
     return True
 
 
+def has_gguf() -> bool:
+    """Whether its package is installed."""
+    return importlib.util.find_spec("gguf") is not None
+
+
 def rotated_by_a_tool(given: Subject, folder: Path) -> str:
     """What a recipe says of a checkpoint that llm-compressor's own SpinQuantModifier rotated."""
     from llmcompressor import oneshot
@@ -367,9 +375,65 @@ def rotated_by_a_tool(given: Subject, folder: Path) -> str:
     return f"SpinQuantModifier(R1), perplexity {ppl(model):.3f}: NOT REFUSED"
 
 
+def families() -> list[list[str]]:
+    """Model type, kind and stored tensor of each family that swindex knows."""
+    page = Path(__file__).resolve().parents[1] / "crawler" / "architectures" / "FAMILIES.md"
+    lines = [line for line in page.read_text().splitlines() if line.endswith("| found |")]
+    return [[cell.strip().strip("`") for cell in line.split("|")[1:4]] for line in lines]
+
+
+def numbered(stored: str) -> list[str]:
+    """A stored name of the page of families with the numbers that it may have in a tiny model."""
+    first = [re.sub(r"\bN\b", str(layer), stored, count=1) for layer in range(8)]
+    return [re.sub(r"\bN\b", str(at), name) for name in first for at in (1, 2)]
+
+
+def in_memory() -> str:
+    """How many of the names of families are names in the model that transformers builds."""
+    import transformers
+
+    from .plants.tiny import class_name, tiny_config
+
+    held: dict[str, set[str]] = {}
+    missed = []
+    rows = families()
+    for model_type, kind, stored in rows:
+        name = class_name(model_type)
+        if model_type not in held:
+            with torch.device("meta"):
+                held[model_type] = {
+                    n for n, _ in getattr(transformers, name)(tiny_config(model_type)).named_parameters()
+                }
+        expert = 1 if kind == "expert" else None
+        if not any(names_of(n, expert, name).parameter in held[model_type] for n in numbered(stored)):
+            missed.append(model_type)
+    return f"{len(rows) - len(missed)} of {len(rows)}; not: {', '.join(dict.fromkeys(missed))}"
+
+
+def in_gguf() -> str:
+    """How many of the names of families the gguf package maps, and to what we say."""
+    from gguf import MODEL_ARCH, get_tensor_name_map
+
+    maps = [get_tensor_name_map(arch, 8) for arch in MODEL_ARCH]
+    known, other = 0, []
+    rows = families()
+    for model_type, _, stored in rows:
+        name = re.sub(r"\bN\b", "3", stored, count=1)
+        merged = re.sub(r"\.N\b", "", name).removeprefix("language_model.").replace("model.language_model.", "model.")
+        found = {m.get_name(merged, try_suffixes=(".weight",)) for m in maps} - {None}
+        known += bool(found)
+        ours = names_of(re.sub(r"\bN\b", "2", name)).gguf.removesuffix(".weight")
+        if found and ours not in {str(f).removesuffix(".weight") for f in found}:
+            other.append(f"{model_type} {stored}: {ours}, and {sorted(map(str, found))}")
+    return f"{known} of {len(rows)} names are mapped by it, {known - len(other)} as here; otherwise: {'; '.join(other)}"
+
+
 def main(wanted: list[str]) -> None:
-    """Run the tools that are there, or those named."""
+    """Run the tools that are there, or those named; `names` holds names against transformers and gguf instead."""
     torch.manual_seed(0)
+    if wanted == ["names"]:
+        print(f"{versions()}\n\nin memory: {in_memory()}\n\ngguf: {in_gguf() if has_gguf() else 'not installed'}")
+        return
     print(f"Python {sys.version.split()[0]}, {versions()}.\n")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -16,6 +16,7 @@ _EXPERTS = re.compile(r"(?:^|\.)(?:experts|moe)\.|\.(?:block_sparse_moe|mlp)\.ou
 _GGUF = (
     (re.compile(r"(?:^|\.)(?:share_expert|shared_experts?|shared_mlp)\."), "ffn_down_shexp"),
     (_EXPERTS, "ffn_down_exps"),
+    (re.compile(r"\.fc2_latent_proj\."), "ffn_latent_up"),
     (re.compile(r""), "ffn_down"),
 )
 
