@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ..index.release.card import text
+from ..index.markdown import text
 from .page import clean, number
 from .paste import is_name, short
 from .report import OUTCOMES

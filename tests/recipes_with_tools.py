@@ -166,7 +166,7 @@ def _transformers(settings: dict[str, Any]) -> Any:
 
 def gptqmodel(given: Subject, made: Recipe, text: str, out: Path) -> Done:
     """`GPTQModel.quantize` on the test text."""
-    from gptqmodel import GPTQModel, QuantizeConfig
+    from gptqmodel import BACKEND, GPTQModel, QuantizeConfig
 
     model = GPTQModel.load(str(given.folder), QuantizeConfig.from_quant_config(json.loads(text)))
     words = disk.TEXT.read_text(encoding="utf-8")
@@ -174,7 +174,7 @@ def gptqmodel(given: Subject, made: Recipe, text: str, out: Path) -> Done:
     model.save(str(out))
     kept = json.loads((out / "config.json").read_text())["quantization_config"]["meta"]
     assert ("swindex" in kept) == bool(made.units), kept
-    return stored_by(out, None)
+    return stored_by(out, ppl(GPTQModel.load(str(out), device="cpu", backend=BACKEND.GPTQ_TORCH).model))
 
 
 def llama_cpp(given: Subject, made: Recipe, text: str, out: Path) -> Done:

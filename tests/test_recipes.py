@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +30,7 @@ from swindex.crawler.checkpoint.local import LocalCheckpoint
 from swindex.index.store import Index
 from swindex.schema.observation import Granularity, Stance
 from swindex.schema.record import Record, Withdrawn
-from swindex.schema.types import weight_id
+from swindex.schema.types import Outcome, weight_id
 from swindex.schema.weight import Coordinates
 
 from . import records as make
@@ -285,6 +286,14 @@ def test_a_measured_record_does_not_say_reported(tool: str) -> None:
     assert "REPORTED" not in text_of(make.found(), tool)
 
 
+def test_a_scan_without_effects_is_told_from_a_report() -> None:
+    parts = {**make.found_parts(), "effects": (), "scans": (make.scan(outcome=Outcome.UNTESTED),)}
+    text = text_of(make.make(parts), "llm-compressor")
+
+    assert "# UNTESTED: a scan found these weights; what removing them does was not measured." in text
+    assert "# - L1[2,3] found by a scan, effect untested" in text
+
+
 @pytest.mark.parametrize("tool", NAMES)
 def test_every_file_says_where_it_comes_from(tool: str) -> None:
     record = make.found()
@@ -514,6 +523,16 @@ def test_json_of_nothing_to_protect_has_no_text(run: Run) -> None:
 
     assert (told["text"], told["units"]) == (None, [])
     assert told["comment"] == ["org/none: nothing to protect: a scan of swindex found no super weight."]
+
+
+def test_the_command_loads_no_torch_and_no_duckdb(tmp_path: Path) -> None:
+    index = Path(__file__).parent.parent / "index"
+    arguments = ["recipe", "mistralai/Mistral-7B-v0.1", "--for", "gptqmodel", "--index", str(index)]
+    code = f"import sys; from swindex.api.main import main; main({arguments!r}); print(*sys.modules, file=sys.stderr)"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert set(done.stderr.split()) & {"torch", "transformers", "duckdb"} == set()
 
 
 def test_every_shipped_record_gives_each_tool_a_recipe_or_a_reason() -> None:

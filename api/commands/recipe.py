@@ -8,7 +8,7 @@ import typer
 
 from ..client import Client
 from ..main import print_json, write
-from ..recipes.tools import NAMES, scheme_of, tool_of
+from ..recipes.tools import NAMES, SCHEMES, scheme_of, tool_of
 from .options import Force, Json, ModelId, Offline, Out, ReadIndex
 from .putting import put
 
@@ -20,7 +20,7 @@ def recipe(
     model: ModelId,
     tool: Annotated[str, typer.Option("--for", metavar=NAMES, help="The tool.", show_default=False)],
     scheme: Annotated[
-        str | None, typer.Option(metavar="NAME", help="How it is to quantize; without it what is usual for the tool.")
+        str | None, typer.Option(metavar="NAME", help=f"How it is to quantize; the first without it. {SCHEMES}.")
     ] = None,
     checkpoint: Annotated[
         Path | None,

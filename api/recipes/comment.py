@@ -8,7 +8,12 @@ from .cost import Cost
 from .kept import Chosen
 from .table import Tool
 
-MOVES = "Rotations (QuaRot, SpinQuant, QuIP) and folding of norms move coordinates, AWQ and SmoothQuant rescale them."
+ROTATIONS = "QuaRot, SpinQuant, QuIP"
+_NOT_MEASURED = {
+    True: "REPORTED by outside sources: swindex has not measured what removing these weights does.",
+    False: "UNTESTED: a scan found these weights; what removing them does was not measured.",
+}
+_UNPINNED = {True: "a folder was scanned", False: "no source says which files it means"}
 
 
 def lines(
@@ -32,7 +37,8 @@ def lines(
     if fused:
         yield f"Experts: {tool.experts}."
     yield f"Cost: {words_of(cost)}"
-    yield MOVES + (f" In {tool.name}: {tool.moves}. Not together with this." if tool.moves else "")
+    yield f"Not with rotations ({tool.moves or ROTATIONS}), which move coordinates, nor with norms folded into weights."
+    yield "AWQ and SmoothQuant change values and leave places."
     yield from (f"Checked: {line}." for line in seen)
     if not seen:
         yield "Not checked against a checkpoint: --checkpoint DIR reads the recorded scalars in it."
@@ -48,9 +54,9 @@ def _trust(model: str, record: Record, found: Chosen) -> Iterator[str]:
     if record.model.id != model:
         yield f"INHERITED from {record.model.id}: nothing was measured in {model} itself."
     if not found.measured:
-        yield "REPORTED by outside sources: swindex has not measured what removing these weights does."
+        yield _NOT_MEASURED[bool(record.observations)]
     if record.model.revision is None:
-        yield "NOT PINNED to a commit: no source says which files it means."
+        yield f"NOT PINNED to a commit: {_UNPINNED[bool(record.scans)]}."
 
 
 def words_of(cost: Cost) -> str:

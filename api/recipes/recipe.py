@@ -86,7 +86,7 @@ def recipe(
     fused = any(n.is_expert for n in names)
     comment = tuple(clean(line) for line in lines(asked, record, found, tool, units, cost, seen, fused))
     head = next((head for begins, head in _HEADS if found.kept[0].tensor.startswith(begins)), "lm_head")
-    plan = Plan(units, scheme, head, fused, _gguf_type(found.kept), comment, source)
+    plan = Plan(units, scheme, head, fused, _gguf_type(found.kept, checkpoint), comment, source)
     return Recipe(asked, tool, scheme, units, cost, comment, source, tool.write(plan))
 
 
@@ -115,10 +115,11 @@ def _architecture(record: Record, checkpoint: Checkpoint | None) -> str | None:
     return named[0] if isinstance(named, list) and named and isinstance(named[0], str) else record.model.architecture
 
 
-def _gguf_type(kept: tuple[Kept, ...]) -> str:
+def _gguf_type(kept: tuple[Kept, ...], checkpoint: Checkpoint | None) -> str:
     """What holds the stored values: bfloat16 as it is, all else as float16."""
-    types = {_GGUF_TYPES.get(k.dtype or "", "f16") for k in kept}
-    return types.pop() if len(types) == 1 else "f16"
+    stored = checkpoint.tensors if checkpoint else {}
+    dtypes = {stored[k.tensor].dtype if k.tensor in stored else k.dtype for k in kept}
+    return _GGUF_TYPES.get(dtypes.pop() or "", "f16") if len(dtypes) == 1 else "f16"
 
 
 def _nothing(record: Record, found: Chosen) -> str:

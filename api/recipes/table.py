@@ -42,7 +42,7 @@ class Tool:
     use: str
     """How to give it the file."""
     moves: str
-    """What it has that moves or rescales coordinates; empty for nothing."""
+    """What it has that rotates; empty for nothing."""
     unit_of: Callable[[Names], str]
     shares: bool
     """Whether one unit holds all experts of a layer."""

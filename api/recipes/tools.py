@@ -18,7 +18,7 @@ TOOLS = (
         experts="one expert's matrix: it gives every expert a module of its own",
         option="ignore",
         use='oneshot(model=..., recipe="FILE")',
-        moves="SpinQuantModifier, QuIPModifier (rotations), SmoothQuantModifier, AWQModifier (rescale)",
+        moves="SpinQuantModifier, QuIPModifier",
         unit_of=attrgetter("unfused"),
         shares=False,
         schemes=schemes.LLM_COMPRESSOR,
@@ -31,7 +31,7 @@ TOOLS = (
         experts="the parameter that holds all experts of the layer; run with experts_implementation='eager'",
         option="FqnToConfig, null for a name",
         use="quantize_(model, config_from_dict(json.load(open('FILE'))), filter_fn=None), or TorchAoConfig(the same)",
-        moves="prototype.spinquant (rotations), prototype.awq, prototype.smoothquant (rescale)",
+        moves="prototype.spinquant",
         unit_of=lambda n: n.parameter if n.is_expert else n.module,
         shares=True,
         schemes=schemes.TORCHAO,
@@ -57,7 +57,7 @@ TOOLS = (
         experts="one expert's matrix: it gives every expert a module of its own",
         option="dynamic, a negative match `-:`",
         use="QuantizeConfig.from_quant_config(json.load(open('FILE')))",
-        moves="rotation=hadamard|random, ParoConfig (rotations), AWQConfig (rescales)",
+        moves="rotation=, ParoConfig",
         unit_of=attrgetter("unfused"),
         shares=False,
         schemes=schemes.GPTQMODEL,
@@ -83,7 +83,7 @@ TOOLS = (
         experts="the module that holds all experts of the layer (with int8 they stay as they are by themselves)",
         option="modules_to_not_convert",
         use="TorchAoConfig.from_dict(json.load(open('FILE'))), with fp8 FineGrainedFP8Config.from_dict",
-        moves="HiggsConfig, FPQuantConfig (Hadamard transforms)",
+        moves="HiggsConfig, FPQuantConfig",
         unit_of=attrgetter("module"),
         shares=True,
         schemes=schemes.TRANSFORMERS,
@@ -92,6 +92,7 @@ TOOLS = (
 )
 _BY_NAME = {tool.name: tool for tool in TOOLS}
 NAMES = "|".join(_BY_NAME)
+SCHEMES = "; ".join(f"{tool.name}: {', '.join(scheme.name for scheme in tool.schemes)}" for tool in TOOLS)
 
 
 def tool_of(name: str) -> Tool:
