@@ -13,6 +13,7 @@ from typer.main import get_command
 from .. import __version__
 from ..schema.errors import UsageError
 from .commands import (
+    card,
     changes,
     crawl,
     download,
@@ -22,6 +23,7 @@ from .commands import (
     lookup,
     plot,
     publish,
+    recipe,
     scan,
     search,
     serve,
@@ -43,6 +45,8 @@ _COMMANDS = (
     publish.publish,
     serve.serve,
     plot.plot,
+    recipe.recipe,
+    card.card,
 )
 _EPILOG = "Exit status: 0 done, 1 the answer is no, 2 wrong usage, 3 could not be done."
 

@@ -11,26 +11,56 @@ from typing import Any
 _PREFIXES = (
     ("h.", "transformer.h."),
     ("layers.", "model.layers."),
+    ("backbone.layers.", "model.layers."),
     ("decoder.layers.", "model.decoder.layers."),
     ("language_model.model.layers.", "model.language_model.layers."),
 )
 _KEPT = {"Llama4ForConditionalGeneration"}
 """Architectures whose names in memory are those on disk, whatever they begin with."""
+_WRAPPED = {
+    "DeepseekOcr2ForConditionalGeneration",
+    "HunYuanVLForConditionalGeneration",
+    "PaddleOCRVLForConditionalGeneration",
+    "Qwen2VLForConditionalGeneration",
+    "Qwen2_5OmniThinkerForConditionalGeneration",
+    "Qwen2_5_VLForConditionalGeneration",
+    "Qwen3OmniMoeThinkerForConditionalGeneration",
+    "UnlimitedOcrForConditionalGeneration",
+}
+"""Architectures with a tower for text, whose names on disk leave it out."""
 _EXPERT = re.compile(r"(?P<mlp>.+)\.experts\.(?P<expert>\d+)\.(down_proj|w2)\.weight")
-_RENAMED = {"block_sparse_moe": "mlp"}
+_RENAMED = {"block_sparse_moe": "mlp", "ffn": "mlp"}
+# (what is in a name on disk, what stands in its place in memory)
+_PARTS = (
+    (re.compile(r"\.experts\.(fc2\.weight|w2_weight)$"), ".experts.down_proj"),
+    (re.compile(r"\.block_sparse_moe\.output_linear\.weight$"), ".block_sparse_moe.experts.down_proj"),
+    (re.compile(r"\.block_sparse_moe\.shared_experts\."), ".mlp.shared_experts."),
+    (re.compile(r"\.ffn\.shared_experts\.w2\."), ".mlp.shared_experts.down_proj."),
+)
 _NAME = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 
 
 def coordinate(weight: dict[str, Any], architecture: str | None = None) -> str:
     """The element as an expression on a transformers model, as `model.model.layers[1].mlp.down_proj.weight[7, 9]`."""
     tensor, index = weight["tensor"], list(weight["index"])
-    if not _NAME.fullmatch(tensor):
+    if not is_name(tensor):
         return f"{tensor}{index}"
+    held, expert = parameter(tensor, architecture)
+    return f"model.{_attributes(held)}{index if expert is None else [expert, *index]}"
+
+
+def is_name(tensor: str) -> bool:
+    """Whether a tensor is called as an attribute of a model could be."""
+    return _NAME.fullmatch(tensor) is not None
+
+
+def parameter(tensor: str, architecture: str | None = None) -> tuple[str, int | None]:
+    """What transformers calls a stored tensor, and which of the matrices there it is if it was fused with others."""
     if found := _EXPERT.fullmatch(tensor):
         parent, _, block = found["mlp"].rpartition(".")
-        tensor = f"{parent}.{_RENAMED.get(block, block)}.experts.down_proj"
-        index = [int(found["expert"]), *index]
-    return f"model.{_attributes(_in_memory(tensor, architecture))}{index}"
+        held = f"{parent}.{_RENAMED.get(block, block)}.experts.down_proj"
+        return _in_memory(held, architecture), int(found["expert"])
+    return _in_memory(tensor, architecture), None
 
 
 def remarks(weights: list[dict[str, Any]]) -> list[str]:
@@ -63,10 +93,14 @@ def short(weight: dict[str, Any]) -> str:
 def _in_memory(tensor: str, architecture: str | None) -> str:
     if architecture in _KEPT:
         return tensor
+    for pattern, held in _PARTS:
+        tensor = pattern.sub(held, tensor)
     for stored, held in _PREFIXES:
         if tensor.startswith(stored):
-            return held + tensor.removeprefix(stored)
-    return tensor
+            tensor = held + tensor.removeprefix(stored)
+            break
+    tower = architecture in _WRAPPED and tensor.startswith("model.layers.")
+    return f"model.language_{tensor}" if tower else tensor
 
 
 def _attributes(name: str) -> str:

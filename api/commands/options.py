@@ -29,6 +29,8 @@ WriteIndex = Annotated[
 ModelId = Annotated[
     str, typer.Argument(metavar="MODEL", help="A model id as on the Hub, ORG/NAME.", show_default=False)
 ]
+Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write to a file, not to the screen.")]
+Force = Annotated[bool, typer.Option("--force", help="Write over a file that is there.")]
 
 _EXTRA = ("accelerate", "safetensors", "torch", "transformers")
 

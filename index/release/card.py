@@ -4,9 +4,9 @@ Counts come from the release itself. What sources call themselves is shown as te
 """
 
 import json
-import re
 from collections.abc import Iterator
 
+from ..markdown import text
 from ..rows import Table
 from ..site import Root
 from ..tables import TABLES
@@ -166,9 +166,3 @@ def _sources(facts: Facts) -> Iterator[str]:
         yield f"- {text(source.origin)}: {words} ({source.observations} observations)"
     if len(facts.sources) > SOURCES_MOST:
         yield f"- and {len(facts.sources) - SOURCES_MOST} more, see `origin`, `title` and `url` in `observations`"
-
-
-def text(words: str) -> str:
-    """Words of others on one line of Markdown, without what Markdown or HTML would make of them."""
-    plain = " ".join("".join(c if c.isprintable() else " " for c in words).split())
-    return re.sub(r"([\\`*_\[\]<>|#~$!])", r"\\\1", plain)
