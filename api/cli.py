@@ -12,7 +12,21 @@ from typer.main import get_command
 
 from .. import __version__
 from ..schema.errors import UsageError
-from .commands import changes, crawl, download, history, index, lookup, plot, publish, scan, search, serve, verify
+from .commands import (
+    changes,
+    crawl,
+    download,
+    history,
+    index,
+    lookup,
+    plot,
+    publish,
+    scan,
+    search,
+    serve,
+    study,
+    verify,
+)
 from .main import INTERRUPTED
 
 _HELP = "What is known of super weights: the few scalars of a language model whose removal destroys it."
@@ -28,6 +42,7 @@ _COMMANDS = (
     publish.publish,
     serve.serve,
     plot.plot,
+    study.study,
 )
 _EPILOG = "Exit status: 0 done, 1 the answer is no, 2 wrong usage, 3 could not be done."
 

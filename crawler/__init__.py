@@ -15,16 +15,20 @@ if TYPE_CHECKING:
     from .crawling.run import crawl as crawl
     from .detection.options import Options as Options
     from .scanning import scan as scan
+    from .study.options import StudyOptions as StudyOptions
+    from .study.whole import study as study
 
 _MODULE = {
     "CrawlReport": "crawling.report",
     "Options": "detection.options",
     "Plan": "crawling.plan",
     "Policy": "crawling.policy",
+    "StudyOptions": "study.options",
     "crawl": "crawling.run",
     "plan": "crawling.front",
     "policy_of": "crawling.front",
     "scan": "scanning",
+    "study": "study.whole",
 }
 __all__ = sorted(_MODULE)
 

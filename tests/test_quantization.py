@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -71,12 +70,9 @@ def test_a_matrix_is_rounded_as_an_independent_implementation_rounds_it(
     found = round_matrix(torch.from_numpy(matrix), rounding, torch.tensor(held)).double().numpy()
 
     # Where a value lies midway between two points either is nearest: a float32 may fall to the other side.
-    low, high = spans(torch.from_numpy(matrix), rounding, torch.tensor(held)).low, 0
     step = (np.abs(expected).max() + np.abs(matrix).max()) * 2 / (2**rounding.bits - 2)
     off = np.abs(found - expected)
     midway = np.abs(np.abs(found - matrix) - np.abs(expected - matrix)) < 1e-4
-    assert low.isfinite().all()
-    assert high == 0
     assert bool(((off < 1e-4) | (midway & (off <= step + 1e-4))).all())
 
 
@@ -203,10 +199,10 @@ def tensors_of(view: Rounded | ReadOnce) -> dict[str, Tensor]:
 
 
 @pytest.fixture(scope="module")
-def one() -> Iterator[Comparison]:
+def one() -> Comparison:
     torch.set_num_threads(1)
     checkpoint = LocalCheckpoint(trained.ONE)
-    yield Comparison(run(checkpoint, OPTIONS), checkpoint, OPTIONS)
+    return Comparison(run(checkpoint, OPTIONS), checkpoint, OPTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -281,8 +277,7 @@ def test_all_variants_together_read_each_layer_once(one: Comparison) -> None:
 
 def test_holding_the_super_weight_out_of_a_clipped_grid_is_what_saves_the_model(one: Comparison) -> None:
     """Only down projections are rounded: the planted columns of k and v are outliers that no scalar stands for."""
-    only = Comparison(one.findings, LocalCheckpoint(trained.ONE), OPTIONS)
-    only.names = tuple(n for n in one.names if "down_proj" in n)
+    only = Comparison(one.findings, LocalCheckpoint(trained.ONE), OPTIONS, "down_proj")
     clipped = Rounding(8, clip=5.0)
     variants = [Variant(clipped), Variant(clipped, SUPER), Variant(clipped, RANDOM)]
 

@@ -1,7 +1,7 @@
 """Activations rounded where they are multiplied: whatever is multiplied with a watched weight is put on a grid first.
 
-As in `architectures.watch` products are seen as they are made, so Linear, Conv1D and fused experts are alike. Each token
-has a grid of its own. Knows nothing of how weights are rounded.
+As in `architectures.watch` products are seen as they are made, so Linear, Conv1D and fused experts are alike. Each
+token has a grid of its own. Knows nothing of how weights are rounded.
 """
 
 from collections.abc import Iterator
@@ -66,6 +66,6 @@ class _Rounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
 @contextmanager
 def rounded_inputs(layer: nn.Module, parameters: list[str], bits: int, keep: tuple[Keep, ...]) -> Iterator[None]:
     """Round the inputs of products with these parameters of the resident layer (names within it) while it runs."""
-    named = {name: layer.get_parameter(name) for name in parameters}
+    named: dict[str, Tensor] = {name: layer.get_parameter(name) for name in parameters}
     with _Rounding(named, bits, dict(keep)):
         yield

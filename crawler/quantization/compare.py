@@ -1,7 +1,7 @@
 """Variants of one model on one text: a residual stream each, taken through the layers in one read of the checkpoint.
 
-Each layer's bytes are read once, kept while the variants round them in turn, and dropped. Streams, calls and figures are
-those of the scan (`lockstep`, `measure`): what is measured here is comparable with its effects.
+Each layer's bytes are read once, kept while the variants round them in turn, and dropped. Streams, calls and figures
+are those of the scan (`lockstep`, `measure`): what is measured here is comparable with its effects.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checkpoint.base import Checkpoint
 from ..detection.corpora import Corpus
@@ -52,10 +52,11 @@ class Compared:
 class Comparison:
     """Rounds one scanned model in many ways. Raise a Refusal where the model's layers cannot be taken one by one."""
 
-    def __init__(self, findings: Findings, checkpoint: Checkpoint, options: Options) -> None:
+    def __init__(self, findings: Findings, checkpoint: Checkpoint, options: Options, part: str | None = None) -> None:
+        """`part`: round only tensors with this in their name."""
         self.findings, self.options = findings, options
         self.once = ReadOnce(checkpoint)
-        self.names = rounded_tensors(findings.skeleton)
+        self.names = tuple(n for n in rounded_tensors(findings.skeleton) if part is None or part in n)
         self.places = super_weights(findings)
 
     @cached_property
@@ -88,9 +89,8 @@ class Comparison:
                 with weights.layer(number) as layer:
                     carry(layer, number, batch, streams[0])
                 for variant, view, stream in zip(variants, views, streams[1:], strict=True):
-                    with weights.seen_through(view), weights.layer(number) as layer:
-                        with self._inputs(variant, number, layer):
-                            carry(layer, number, batch, stream)
+                    with weights.seen_through(view), weights.layer(number) as layer, self._inputs(variant, number):
+                        carry(layer, number, batch, stream)
             trim()
         weights.release()
         progress(what, len(batch.calls), len(batch.calls))
@@ -108,18 +108,18 @@ class Comparison:
         return {NONE: {}, SUPER: self.held, LARGEST: largest_others(self.findings, self.held)}[variant.held]
 
     @contextmanager
-    def _inputs(self, variant: Variant, number: int, layer: nn.Module) -> Iterator[None]:
+    def _inputs(self, variant: Variant, number: int) -> Iterator[None]:
         """The resident layer, its inputs rounded if the variant says so."""
         if variant.activations is None:
             yield
             return
         prefix = f"{self.findings.skeleton.paths[number]}."
         here = [t.removeprefix(prefix) for t in rounded_parameters(self.findings.skeleton) if t.startswith(prefix)]
-        keep = self._kept(number, layer, here) if variant.restored else ()
-        with rounded_inputs(layer, here, variant.activations, keep):
+        keep = self._kept(number, here) if variant.restored else ()
+        with rounded_inputs(self.findings.skeleton.layers[number], here, variant.activations, keep):
             yield
 
-    def _kept(self, number: int, layer: nn.Module, parameters: list[str]) -> tuple[Keep, ...]:
+    def _kept(self, number: int, parameters: list[str]) -> tuple[Keep, ...]:
         """Where super activations stand in the inputs of a layer: what super weights of earlier layers write to the
         residual, and what those of this layer read."""
         sites = {s.parameter: at for at, s in enumerate(self.findings.sites.get(number, []))}

@@ -43,7 +43,7 @@ class Rounding:
     @property
     def steps(self) -> int:
         """From the first point of the grid to the last."""
-        return 2**self.bits - (2 if self.symmetric else 1)
+        return (1 << self.bits) - (2 if self.symmetric else 1)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def spans(matrix: Tensor, rounding: Rounding, held: Tensor | None = None) -> Spa
 
 
 def _chunks(matrix: Tensor, side: int) -> list[tuple[int, int, int]]:
-    """Rows of at most CHUNK elements that lie in one row of blocks: first, last (exclusive), number of the block row."""
+    """Rows of about CHUNK elements within one row of blocks: first, last (exclusive), number of the block row."""
     rows, step = matrix.shape[0], max(1, CHUNK // max(matrix.shape[1], 1))
     return [
         (at, min(at + step, top + side, rows), top // side)
@@ -145,7 +145,8 @@ class _Sums:
 def _by_block(values: Tensor, side: int, fill: float) -> Tensor:
     """Values (..., C) as (..., blocks, side), the last block filled up."""
     missing = -values.shape[-1] % side
-    return torch.nn.functional.pad(values, (0, missing), value=fill).unflatten(-1, (-1, side))
+    padded = torch.nn.functional.pad(values, (0, missing), value=fill)
+    return padded.view(*values.shape[:-1], -1, side)
 
 
 def _on_grid(values: Tensor, low: Tensor, high: Tensor, steps: int) -> Tensor:

@@ -6,13 +6,7 @@ from dataclasses import dataclass, replace
 from .holding import LARGEST, NONE, RANDOM, SUPER
 from .rounding import Rounding
 
-BLOCKS = (128, 256, 512, 1024, None)
-"""Sides of blocks that are tried: the paper's (Figure 7), and whole tensors."""
-CLIPS = (2.5, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0)
-"""z that are tried on the text for tuning. The paper names its way (the best of some on 500 samples), not its values."""
-DRAWS = 3
-"""How many times others are drawn by chance."""
-WEIGHT_BITS, ACTIVATION_BITS = 4, 8
+EIGHT = 8
 
 
 @dataclass(frozen=True)
@@ -37,10 +31,10 @@ class Variant:
         return ", ".join(parts) or "plain round to nearest"
 
 
-def blocks_of(shapes: Sequence[tuple[int, ...]], blocks: Sequence[int | None] = BLOCKS) -> tuple[int | None, ...]:
+def blocks_of(shapes: Sequence[tuple[int, ...]], blocks: Sequence[int | None]) -> tuple[int | None, ...]:
     """The blocks that differ in this model: one that is as large as the largest matrix is the whole tensor."""
     largest = max((max(shape[-2:]) for shape in shapes), default=0)
-    return tuple(dict.fromkeys(b if b is not None and b < largest else None for b in blocks))
+    return tuple(dict.fromkeys(b if b and b < largest else None for b in blocks))
 
 
 def tuning(plain: Rounding, clips: Sequence[float], held: bool) -> list[Variant]:
@@ -64,9 +58,9 @@ def weights_only(plain: Rounding, clip: dict[str, float | None], held: bool, dra
 
 def with_activations(held: bool) -> Iterator[Variant]:
     """Eight bits for weights (whole tensors) and activations (by token), as in the paper's Table 3."""
-    eight = Rounding(bits=8)
+    eight = Rounding(bits=EIGHT)
     yield Variant(eight)
-    yield Variant(eight, activations=ACTIVATION_BITS)
+    yield Variant(eight, activations=EIGHT)
     if held:
-        yield Variant(eight, activations=ACTIVATION_BITS, restored=True)
-        yield Variant(eight, SUPER, activations=ACTIVATION_BITS, restored=True)
+        yield Variant(eight, activations=EIGHT, restored=True)
+        yield Variant(eight, SUPER, activations=EIGHT, restored=True)

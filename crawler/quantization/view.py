@@ -121,7 +121,7 @@ class Rounded(_Through):
                 raise UsageError(f"{self.place}: {name}{list(index)} is not held out: it is not in a rounded tensor")
 
     @cached_property
-    def tensors(self) -> dict[str, TensorInfo]:  # type: ignore[override]
+    def tensors(self) -> dict[str, TensorInfo]:
         """All tensors, the rounded ones as float32."""
         return {n: _rounded(i) if n in self.names else i for n, i in self.inner.tensors.items()}
 
