@@ -1,5 +1,7 @@
 """Section 4: perplexities of the model rounded in many ways, and where holding super weights out helps."""
 
+import math
+
 from ..page import number
 from . import conditions
 from .activations import absent, chart

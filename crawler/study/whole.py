@@ -12,12 +12,13 @@ from ..detection.options import Options, Progress
 from ..detection.run import Findings, run
 from ..parts.result import DETECTOR, libraries, now
 from ..parts.whole import assemble
+from ..refusal import Refusal
 from ..scanning import check_device, open_checkpoint, quiet
 from ..stored.view import in_floats
 from .options import ACTIVATION, QUANTIZATION, SCALE, TASKS, TOKENS, WITH_EFFECTS, StudyOptions
 from .results import Study
 from .rounded import quantization
-from .tasks import zero_shot
+from .tasks import ABSENT, is_there, zero_shot
 from .trace import trace
 
 NOTHING = "nothing was found that could be removed"
@@ -116,9 +117,12 @@ class _Parts:
         return quantization(self.findings, self.checkpoint, self.options, self.wanted, self.progress, found=found)
 
     def _tasks(self) -> Any:
+        if not is_there():
+            raise _LeftOut(ABSENT)
         if not self.wanted.tasks:
-            raise _LeftOut("no task was named (--task NAME)")
-        result = zero_shot(self.checkpoint, self.findings, self.wanted, self.progress)
-        if isinstance(result, str):
-            raise _LeftOut(result)
-        return result
+            raise _LeftOut("not run: no task was named (--task NAME)")
+        self._check(finds=True)
+        try:
+            return zero_shot(self.findings, self.checkpoint, self.options, self.wanted, self.progress)
+        except Refusal as refusal:
+            raise _LeftOut(f"not run: {refusal}") from None
