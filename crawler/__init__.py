@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .detection.options import Options as Options
     from .scanning import scan as scan
     from .study.options import StudyOptions as StudyOptions
-    from .study.whole import study as study
+    from .study.whole import make_study as make_study
 
 _MODULE = {
     "CrawlReport": "crawling.report",
@@ -25,10 +25,10 @@ _MODULE = {
     "Policy": "crawling.policy",
     "StudyOptions": "study.options",
     "crawl": "crawling.run",
+    "make_study": "study.whole",
     "plan": "crawling.front",
     "policy_of": "crawling.front",
     "scan": "scanning",
-    "study": "study.whole",
 }
 __all__ = sorted(_MODULE)
 

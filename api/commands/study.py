@@ -86,7 +86,7 @@ def study(
     }
     asked |= {"tensors": tensors, "tasks": tuple(task or ()), "limit": limit}
     asked |= {"task_folder": str(task_folder) if task_folder else None}
-    measure, wanted = crawler("study"), crawler("StudyOptions")(**_given(asked))
+    measure, wanted = crawler("make_study"), crawler("StudyOptions")(**_given(asked))
     scan: dict[str, Any] = {"windows": windows, "window": window, "device": device, "compute": compute}
     options = crawler("Options")(texts=tuple(str(t) for t in text or ()), **_given(scan))
     known = _known(model or checkpoint, model is not None, index, offline)

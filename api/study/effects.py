@@ -6,7 +6,7 @@ from .activations import absent, chart
 from .document import removed
 from .shapes import DASH, Figure, Json, Section, Table, percent, plural, ppl, times
 
-NOTHING = "nothing was found that could be removed"
+NOTHING = "there is nothing to remove, as nothing was found"
 STARTLESS = " without <s>"
 
 
@@ -86,8 +86,7 @@ def removal(document: Json) -> Section:
     together = removed(document)
     if together is None or not any(f["basis"] == "measured" for f in together["figures"]):
         reason = NOTHING if together is None else "removal was not measured"
-        return Section("table-1", title, (f"Not measured: {reason}.",), (), _tasks(document), _task_note(document))
-    tables = (_table(together), *_tasks(document))
+        return Section("table-1", title, (f"Not measured: {reason}.",))
     alt = "Ratio of perplexities for each weight and group removed, with controls; the table has those of all together."
     caption = "Each weight and group removed, with the worst of eight other large weights of the same matrix. "
     figure = Figure(
@@ -101,9 +100,8 @@ def removal(document: Json) -> Section:
         "The largest others, 7,000 where the model is large enough: an equal share of every layer from the first find "
         "on, at most 0.1 % of a layer; the paper takes the largest of the whole model.",
         conditions.of_effects(document) + " " + conditions.of_model(document),
-        *_task_note(document),
     )
-    return Section("table-1", title, said, (figure,), tables, notes)
+    return Section("table-1", title, said, (figure,), (_table(together),), notes)
 
 
 def _ours(document: Json) -> Json:
@@ -151,18 +149,19 @@ def _pair(after: float | None, figure: Json) -> list[str]:
     return [ppl(after, finite=figure["finite"]), times(figure["ppl_ratio"], finite=figure["finite"])]
 
 
-def _tasks(document: Json) -> tuple[Table, ...]:
+def tasks(document: Json) -> Section:
+    """Zero-shot tasks."""
+    title = "Zero-shot tasks (table 1)"
+    reason = document["left_out"].get("tasks")
+    if reason:
+        return Section("tasks", title, (f"{reason[:1].upper()}{reason[1:]}.",))
     rows = tuple(
         (t["task"], t["metric"], str(t["examples"] or DASH), percent(t["before"]), percent(t["after"]))
         for t in document["tasks"]
     )
     columns = ("task", "metric", "examples", "original", "super weights removed")
-    return (Table("Zero-shot tasks, by lm-eval", columns, rows, numbers=2),) if rows else ()
-
-
-def _task_note(document: Json) -> tuple[str, ...]:
-    reason = document["left_out"].get("tasks")
-    if reason:
-        return (f"Zero-shot tasks: {reason}.",)
+    table = Table("Accuracy, by lm-eval", columns, rows, numbers=2)
     limit = document["tasks_limit"]
-    return (f"Zero-shot tasks on the first {limit:,} examples of each.",) if limit and document["tasks"] else ()
+    part = f"The first {limit:,} examples of each task. " if limit else ""
+    said = f"{plural(len(rows), 'score')} with everything that was found and without it, no examples in the prompt."
+    return Section("tasks", title, (said,), (), (table,), (part + conditions.of_model(document),))

@@ -20,6 +20,9 @@ def check_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; name one with --out DIR")
     make_folder(folder)
+    taken = next((folder / name for name in NAMES if (folder / name).is_dir()), None)
+    if taken is not None:
+        raise UsageError(f"{taken} is a folder, where a file of the study would go; name another with --out DIR")
     trial = folder / f".study.{os.getpid()}.tmp"
     try:
         trial.write_bytes(b"")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from .activations import activation, spikes, tokens
 from .coordinates import coordinates
-from .effects import removal, scale
+from .effects import removal, scale, tasks
 from .rounding import rounding
 from .shapes import Json, Section
 
@@ -15,6 +15,7 @@ MAKERS: dict[str, Callable[[Json], Section]] = {
     "tokens": tokens,
     "scale": scale,
     "removal": removal,
+    "tasks": tasks,
     "quantization": rounding,
 }
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from ...schema.errors import UsageError
+from ..study.options import MAX_BITS
 
 CHUNK = 1 << 20
 """Elements looked at together."""
-MAX_BITS = 8
 
 
 @dataclass(frozen=True)

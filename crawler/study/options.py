@@ -26,6 +26,7 @@ BLOCKS = (128, 256, 512, 1024, 0)
 """Sides of blocks, 0 for whole tensors: the paper's (Figure 7)."""
 CLIPS = (2.5, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0)
 """z that are tried on the text for tuning: the paper says how it chose (the best on 500 samples), not among which."""
+MAX_BITS = 8
 WITH_EFFECTS = frozenset({SCALE, REMOVAL, COORDINATES, QUANTIZATION})
 """Parts that need what the scan measures of removals: figures, verdicts, controls."""
 
@@ -62,6 +63,9 @@ class StudyOptions:
             values = getattr(self, name)
             if not all(math.isfinite(v) and v >= 0 for v in values) or (name != "factors" and not values):
                 raise UsageError(f"{name} {', '.join(map(str, values)) or 'none'}: use numbers from 0 on")
+
+        if not all(2 <= b <= MAX_BITS for b in self.bits):
+            raise UsageError(f"{', '.join(map(str, self.bits))} bits are no grid; use 2 to {MAX_BITS}")
 
     def wants(self, *parts: str) -> bool:
         """Whether one of these parts is asked for."""

@@ -21,11 +21,11 @@ from .rounded import quantization
 from .tasks import ABSENT, is_there, zero_shot
 from .trace import trace
 
-NOTHING = "nothing was found that could be removed"
+NOTHING = "there is nothing to remove, as nothing was found"
 LOOPED = "its layers are called more than once, and only the scan covers that"
 
 
-def study(
+def make_study(
     target: str,
     *,
     revision: str | None = None,
