@@ -196,6 +196,50 @@ def test_of_looped_layers_the_page_says_what_is_not_covered(tmp_path: Path) -> N
     assert all("called more than once" in reason for reason in made["left_out"].values())
 
 
+def test_zero_shot_tasks_are_those_of_lm_eval_with_and_without_the_finds(tmp_path: Path) -> None:
+    pytest.importorskip("lm_eval", reason="lm-eval is not installed")
+    pairs = [
+        ("Once upon a time, there was a little girl named", " Lily.", " the."),
+        ("She loved to play outside in the", " park.", " named."),
+        ("Tom was very", " happy.", " upon."),
+        ("They lived happily", " ever after.", " dog was."),
+    ]
+    rows = [json.dumps({"text": t, "choices": [a, b], "label": 0}) for t, a, b in pairs]
+    (tmp_path / "tiny.jsonl").write_text("\n".join(rows) + "\n")
+    told = {
+        "task": "tiny_endings",
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(tmp_path / "tiny.jsonl")}},
+        "output_type": "multiple_choice",
+        "test_split": "test",
+        "doc_to_text": "{{text}}",
+        "doc_to_choice": "{{choices}}",
+        "doc_to_target": "{{label}}",
+        "target_delimiter": "",
+        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+    }
+    (tmp_path / "tiny.yaml").write_text(json.dumps(told))
+    wanted = StudyOptions(only=("tasks",), tasks=("tiny_endings",), task_folder=str(tmp_path))
+
+    [result] = make_study(str(trained.ONE), options=options(), wanted=wanted).tasks
+
+    zeroed = disk.edited(trained.ONE, tmp_path / "zeroed", [(trained.DOWN.format(1), (67, 172))])
+    expected = [sum(_says(m, *p) for p in pairs) / len(pairs) for m in map(disk.plain, (trained.ONE, zeroed))]
+    assert [result.before, result.after] == expected
+    assert (result.task, result.metric, result.examples) == ("tiny_endings", "acc", 4)
+
+
+def _says(model: PreTrainedModel, text: str, right: str, wrong: str) -> bool:
+    """Whether a model gives the right ending the higher likelihood."""
+
+    def likelihood(ending: str) -> float:
+        start, whole = words(text), words(text + ending)
+        log_p = disk.plain_logits(model, whole)[0].double().log_softmax(-1)
+        return sum(float(log_p[at - 1, whole[0, at]]) for at in range(start.shape[1], whole.shape[1]))
+
+    return likelihood(right) > likelihood(wrong)
+
+
 # --- the page ---
 
 
@@ -243,6 +287,12 @@ def test_every_chart_is_drawn_with_marks_in_both_themes_and_widths(page: str, pa
     assert len(drawn) == len(figures) * len(LOOKS)
     assert [s[:60] for s in drawn if len(re.findall(r"<path [^>]*d=\"M", s)) < 4 or "NaN" in s] == []
     assert len(set(drawn)) == len(drawn)
+
+
+def test_a_page_has_its_style_as_it_is_written(page: str) -> None:
+    style = (disk.HERE.parent / "api" / "pages" / "static" / "style.css").read_text(encoding="utf-8")
+
+    assert style in page
 
 
 def test_charts_and_tables_are_named_for_those_who_do_not_see_them(page: str) -> None:

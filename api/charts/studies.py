@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import altair as alt
 
+from .effects import ticks
 from .themes import Look
 
 Json = dict[str, Any]
@@ -22,7 +23,7 @@ def _series(rows: list[Json], look: Look, palette: tuple[str, ...] = SERIES) -> 
     """Colour, dash and mark by series, in the order in which they come; one legend for the three."""
     names = list(dict.fromkeys(r["series"] for r in rows))
     at = [n % len(palette) for n in range(len(names))]
-    legend = alt.Legend(orient="top", title=None, columns=1 if look.narrow else 2, labelLimit=320, symbolSize=80)
+    legend = alt.Legend(orient="top", title=None, columns=1 if look.narrow else 2, labelLimit=320, symbolStrokeWidth=0)
 
     def scale(table: tuple[Any, ...]) -> alt.Scale:
         return alt.Scale(domain=names, range=[table[n] for n in at])
@@ -43,6 +44,14 @@ def _lines(rows: list[Json], x: alt.X, y: alt.Y, look: Look, palette: tuple[str,
     return cast(alt.LayerChart, alt.layer(line, points))
 
 
+def _log(title: str, rows: list[Json], **axis: Any) -> alt.Y:
+    """A log scale a little wider than the values, with few and round ticks."""
+    known = [r["y"] for r in rows if r["y"] is not None and r["y"] > 0] or [1.0]
+    domain = [min(known) / 1.3, max(known) * 1.3]
+    shown = alt.Axis(title=title, values=ticks(domain, most=8), **axis)
+    return alt.Y("y:Q", scale=alt.Scale(type="log", domain=domain, nice=False), axis=shown)
+
+
 def carried(rows: list[Json], look: Look = Look()) -> alt.LayerChart:  # noqa: B008
     """A channel of the residual behind each layer: rows of series, x (layer), y (value)."""
     x = alt.X(
@@ -58,8 +67,7 @@ def scaled(rows: list[Json], look: Look = Look()) -> alt.LayerChart:  # noqa: B0
     """Effect against scale: rows of series (the text), x (the factor), y (perplexity after over before)."""
     factors = sorted({r["x"] for r in rows})
     x = alt.X("x:Q", axis=alt.Axis(title="factor on the super weights", values=factors, format="~g"))
-    axis = alt.Axis(title="perplexity after ÷ before (log scale)", labelExpr=_TIMES, tickCount=5)
-    y = alt.Y("y:Q", scale=alt.Scale(type="log", nice=False, padding=8), axis=axis)
+    y = _log("perplexity after ÷ before (log scale)", rows, labelExpr=_TIMES)
     return _lines(rows, x, y, look).properties(width=look.width - 50, height=200)
 
 
@@ -67,8 +75,7 @@ def rounded(rows: list[Json], look: Look = Look()) -> alt.LayerChart:  # noqa: B
     """Perplexity against the size of blocks: rows of series (what is held out), x (its name), y, and of."""
     order = list(dict.fromkeys(r["x"] for r in rows))
     x = alt.X("x:O", sort=order, axis=alt.Axis(title="side of a block, in weights", labelAngle=0, grid=False))
-    axis = alt.Axis(title="perplexity (log scale)", tickCount=5, format="~s")
-    y = alt.Y("y:Q", scale=alt.Scale(type="log", nice=False, padding=8), axis=axis)
+    y = _log("perplexity (log scale)", rows, format="~s")
     drawn: alt.LayerChart = _lines(rows, x, y, look, palette=("muted", "ink", "accent"))
     return drawn.properties(width=look.width - 40, height=220)
 

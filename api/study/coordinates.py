@@ -30,7 +30,8 @@ def _said(document: Json) -> str:
     found, weights = document["found"], document["found"]["super_weights"]
     if found["outcome"] == "found":
         together = removed(document)
-        verdict = f"; removed together: {together['verdict'].replace('_', ' ')}" if together else ""
+        how = "removed" if len(weights) == 1 else "removed together"
+        verdict = f"; {how}: {together['verdict'].replace('_', ' ')}" if together else ""
         return f"{plural(len(weights), 'scalar')} found{verdict}."
     if found["outcome"] == "none_found":
         harmless = (
@@ -50,7 +51,7 @@ def _claims(document: Json) -> str:
 def _row(weight: Json) -> tuple[str, ...]:
     figures = [number(weight[name]) or DASH for name in ("value", "activation_in", "activation_out")]
     share = DASH if weight["share"] is None else f"{weight['share']:.2f}"
-    grouped = (weight["grouped"] or DASH).replace("_", " ")
+    grouped = (weight["grouped"] or DASH).replace("_", " ").replace("untested", DASH)
     tested = (weight["verdict"].replace("_", " "), grouped)
     return (weight["id"], weight["tensor"], _index(weight), weight["role"] or DASH, *figures, share, *tested)
 

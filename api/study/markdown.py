@@ -19,7 +19,7 @@ def markdown(document: Json) -> str:
     lines += [f"The measurements of {PAPER} on this model, by swindex.", ""]
     lines += [f"- {name}: {safe(value)}" for name, value in facts(document)]
     for section in sections(document):
-        lines += ["", *_section(section)]
+        lines += ["", *section_lines(section)]
     return "\n".join(lines) + "\n"
 
 
@@ -28,7 +28,8 @@ def safe(text: object) -> str:
     return _SPECIAL.sub(r"\\\1", clean(text))
 
 
-def _section(section: Section) -> list[str]:
+def section_lines(section: Section) -> list[str]:
+    """One section."""
     lines = [f"## {safe(section.title)}", ""]
     for sentence in section.said:
         lines += [safe(sentence), ""]

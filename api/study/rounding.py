@@ -14,7 +14,7 @@ SAME = 0.01
 _SERIES = {
     (NONE, False): "plain round to nearest",
     (NONE, True): "clipped",
-    (SUPER, True): "clipped, super weights kept",
+    (SUPER, True): "clipped, super weights held out",
 }
 
 
@@ -23,21 +23,14 @@ def rounding(document: Json) -> Section:
     measured = document["quantization"]
     if measured is None:
         return absent("section-4", TITLE, document, "quantization")
-    weights = [r for r in measured["rows"] if r["activation_bits"] is None and not _is_eight(r, measured)]
+    weights = [r for r in measured["rows"] if r["table"] == "weights"]
     bits = list(dict.fromkeys(r["bits"] for r in weights))
     said = [_what(measured), *(_verdict(b, weights, measured) for b in bits)]
-    both = [r for r in measured["rows"] if _is_eight(r, measured)]
+    both = [r for r in measured["rows"] if r["table"] == "activations"]
     said.append(_said_of_activations(both, measured))
     figures = tuple(_figure(b, weights, measured) for b in bits if len(_blocks(b, weights)) > 1)
     tables = (*(_table(b, weights, measured) for b in bits), _with_activations(both, measured))
     return Section("section-4", TITLE, tuple(s for s in said if s), figures, tables, _notes(document))
-
-
-def _is_eight(row: Json, measured: Json) -> bool:
-    """Whether a row belongs to the table of activations: it ends the list."""
-    rows = measured["rows"]
-    first = next(n for n, r in enumerate(rows) if r["activation_bits"] is not None) - 1
-    return bool(rows.index(row) >= first)
 
 
 def _what(measured: Json) -> str:
@@ -108,8 +101,8 @@ def _said_of_activations(rows: list[Json], measured: Json) -> str:
     gained = plain["nll"] - best[0]["nll"]
     if abs(lost) < SAME:
         return "8 bits for weights and activations cost nothing here, so there is nothing to restore."
-    undone = f"undoes {gained / lost:.0%} of what plain rounding costs (in nat)"
-    return f"8 bits, activations too: restoring the super activation {undone}."
+    undone = f"undoes {gained / lost:.0%} of" if gained > 0 else f"adds {-gained / lost:.0%} to"
+    return f"8 bits, activations too: restoring the super activation {undone} what plain rounding costs, in nat."
 
 
 # --- tables and charts ---
@@ -128,8 +121,8 @@ _COLUMNS = (
     "clipped (z)",
     "held out",
     "clipped (z), held out",
-    "clipped, largest others",
-    "clipped, random others",
+    "clipped, largest others held out",
+    "clipped, random others held out",
 )
 
 

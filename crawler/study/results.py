@@ -69,6 +69,8 @@ class Trace(Part):
 class RoundedRow(Part):
     """One way to round the model, and what it costs."""
 
+    table: str
+    """`weights`: by size of blocks; `activations`: eight bits for both."""
     bits: int
     activation_bits: int | None
     block: int | None

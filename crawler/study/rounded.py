@@ -44,8 +44,11 @@ def quantization(
     tries = [v for p in plain for v in tuning(p, wanted.clips, held)]
     tuned = comparison.run(other, tries, progress, TUNING)
     best = {p: _best(p, tuned) for p in plain}
-    variants = [v for p in plain for v in weights_only(p, best[p], held, wanted.draws)]
-    variants += with_activations(held)
+    tables = {
+        "weights": [v for p in plain for v in weights_only(p, best[p], held, wanted.draws)],
+        "activations": list(with_activations(held)),
+    }
+    variants = list(dict.fromkeys(v for listed in tables.values() for v in listed))
     compared = comparison.run(corpus, variants, progress, ROUNDING)
     base = next(iter(compared.figures.values()))
     nll = sum(base.nll_baseline) / base.tokens
@@ -58,7 +61,7 @@ def quantization(
         tuned_on=_on(tuned, findings),
         nll=nll,
         ppl=perplexity(nll),
-        rows=tuple(_row(v, f) for v, f in compared.figures.items()),
+        rows=tuple(_row(t, v, compared.figures[v]) for t, listed in tables.items() for v in listed),
         tuning=tuple(_tried(v, f) for v, f in tuned.figures.items()),
     )
 
@@ -99,9 +102,10 @@ def _on(compared: Compared, findings: Findings) -> MeasuredOn:
     )
 
 
-def _row(variant: Variant, figures: Figures) -> RoundedRow:
+def _row(table: str, variant: Variant, figures: Figures) -> RoundedRow:
     nll = _nll(figures) if figures.finite else None
     return RoundedRow(
+        table=table,
         bits=variant.rounding.bits,
         activation_bits=variant.activations,
         block=variant.rounding.block,
