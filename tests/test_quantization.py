@@ -82,7 +82,7 @@ def test_torch_s_own_fake_quantization_gives_the_same_on_a_whole_matrix() -> Non
 
     theirs = torch.fake_quantize_per_tensor_affine(matrix, scale, 0, -7, 7)
 
-    torch.testing.assert_close(round_matrix(matrix, Rounding(4, symmetric=True)), theirs, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(round_matrix(matrix, Rounding(4)), theirs, atol=1e-6, rtol=1e-6)
 
 
 @settings(max_examples=100, deadline=None)
@@ -119,9 +119,16 @@ def test_what_is_held_out_keeps_its_bits(matrix: np.ndarray, rounding: Rounding,
 def test_what_is_held_out_does_not_widen_the_grid_of_its_block() -> None:
     values = torch.tensor([[0.0, 0.3, 1.0, 1000.0]])
 
-    found = round_matrix(values, Rounding(2), torch.tensor([[0, 3]]))
+    found = round_matrix(values, Rounding(2, symmetric=False), torch.tensor([[0, 3]]))
 
     assert found.tolist() == [[0.0, pytest.approx(1 / 3), 1.0, 1000.0]]
+
+
+def test_zero_stays_zero_on_a_symmetric_grid_and_not_on_the_paper_s() -> None:
+    values = torch.tensor([[0.0, -0.31, 1.0]])
+
+    assert float(round_matrix(values, Rounding(4))[0, 0]) == 0.0
+    assert float(round_matrix(values, Rounding(4, symmetric=False))[0, 0]) != 0.0
 
 
 def test_blocks_are_rounded_each_by_itself() -> None:
@@ -229,7 +236,7 @@ def test_a_view_rounds_the_linear_weights_of_the_layers_and_nothing_else(one: Co
 
 
 def test_perplexity_is_that_of_the_loaded_model_with_its_weights_really_rounded(one: Comparison) -> None:
-    rounding = Rounding(6, block=48, clip=8.0)
+    rounding = Rounding(6, block=48, clip=8.0, symmetric=False)
     variant = Variant(rounding, SUPER)
     ids = disk.windows(2, 64)
     model = disk.plain(trained.ONE)

@@ -53,6 +53,9 @@ def study(
     tensors: Annotated[
         str | None, typer.Option(metavar="PART", help="Round only tensors with this in their name.")
     ] = None,
+    asymmetric: Annotated[
+        bool, typer.Option("--asymmetric", help="Round on the paper's grid, from the least to the largest weight.")
+    ] = False,
     task: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A zero-shot task of lm-eval; may be repeated.")
     ] = None,

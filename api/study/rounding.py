@@ -134,7 +134,8 @@ def _table(bits: int, rows: list[Json], measured: Json) -> Table:
         cells = [_cell(here, NONE, None), _cell(here, NONE, True), _cell(here, SUPER, None), _cell(here, SUPER, True)]
         cells += [_cell(here, LARGEST, False), _cell(here, RANDOM, False)]
         made.append((_block(block), *cells[: len(columns)]))
-    return Table(f"Perplexity, weights in {bits} bits", ("grid of", *columns), tuple(made))
+    grid = "" if measured["symmetric"] else ", asymmetric"
+    return Table(f"Perplexity, weights in {bits} bits{grid}", ("grid of", *columns), tuple(made))
 
 
 def _cell(rows: list[Json], held: str, clipped: bool | None) -> str:
@@ -169,14 +170,21 @@ def _figure(bits: int, rows: list[Json], measured: Json) -> Figure:
     return Figure(f"rounded-{bits}", alt, caption, chart("studies", "rounded", drawn))
 
 
+_GRIDS = {
+    True: "2^bits - 1 points symmetric about zero, up to the largest |weight| of a block",
+    False: "2^bits points from the least to the largest weight of a block (the paper's; zero is no point of it)",
+}
+
+
 def _notes(document: Json) -> tuple[str, ...]:
     measured = document["quantization"]
     return (
-        "Weights: round to nearest on 2^bits points from the least to the largest weight of a block, a square of the "
-        "stored matrix; clipped: points end z standard deviations from the block's mean; held out: the weight does "
-        "not count in its block's grid and keeps its value. Embedding, head, norms, biases and routers stay. "
+        f"Weights: round to nearest on {_GRIDS[measured['symmetric']]}, a block being a square of the stored matrix; "
+        "clipped: points end z standard deviations from the block's mean; held out: the weight does not count in its "
+        "block's grid and keeps its value. Embedding, head, norms, biases and routers stay.",
         "Activations: symmetric, a grid for each token; the super activation is replaced by the token's median, and "
         "restored behind the rounding.",
+        "What is said compares the better of plain and clipped with the better of both with super weights held out.",
         "z is the best of those tried on another text, for each size of blocks, with and without the super weights "
         f"held out. Tuned on: {conditions.of_text(measured['tuned_on'])}",
         f"Measured on: {conditions.of_text(measured['measured_on'])} {conditions.of_model(document)}",

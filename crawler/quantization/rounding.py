@@ -1,9 +1,10 @@
 """Round to nearest: a matrix on the grid of so many bits that spans each of its blocks. Knows no checkpoint.
 
 A block is a square tile of `block` x `block` elements, smaller at the edges; without `block` the whole matrix is one.
-The grid has 2**bits points from the least to the largest value of the block (asymmetric, as in the paper's equation 1),
-or 2**bits - 1 points symmetric about zero. With `clip` = z the span ends z standard deviations from the block's mean:
-what lies beyond is moved to the last point (the paper's CLIP_z, section 4.2, which takes weights to be Gaussian).
+The grid has 2**bits - 1 points symmetric about zero, or (asymmetric, the paper's equation 1) 2**bits points from the
+least to the largest value of the block. The latter has no point at zero: weights that are exactly zero become noise,
+and REPORT.md shows what that costs. With `clip` = z the span ends z standard deviations from the block's mean: what
+lies beyond is moved to the last point (the paper's CLIP_z, section 4.2, which takes weights to be Gaussian).
 Scalars that are held out count neither in the span nor in mean and deviation, and keep their value exactly.
 """
 
@@ -29,7 +30,7 @@ class Rounding:
     """Side of a block in elements; None: the whole matrix is one."""
     clip: float | None = None
     """z, in standard deviations; None: nothing is clipped."""
-    symmetric: bool = False
+    symmetric: bool = True
 
     def __post_init__(self) -> None:
         """Raise UsageError for what is no grid."""

@@ -56,9 +56,9 @@ def weights_only(plain: Rounding, clip: dict[str, float | None], held: bool, dra
     yield from (Variant(clipped[NONE], RANDOM, draw) for draw in range(draws))
 
 
-def with_activations(held: bool) -> Iterator[Variant]:
+def with_activations(held: bool, symmetric: bool = True) -> Iterator[Variant]:
     """Eight bits for weights (whole tensors) and activations (by token), as in the paper's Table 3."""
-    eight = Rounding(bits=EIGHT)
+    eight = Rounding(bits=EIGHT, symmetric=symmetric)
     yield Variant(eight)
     yield Variant(eight, activations=EIGHT)
     if held:

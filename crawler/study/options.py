@@ -42,6 +42,8 @@ class StudyOptions:
     bits: tuple[int, ...] = (4,)
     """Of rounded weights; a table for each."""
     blocks: tuple[int, ...] = BLOCKS
+    symmetric: bool = True
+    """Whether the grid of weights is symmetric about zero; the paper's is not."""
     clips: tuple[float, ...] = CLIPS
     draws: int = 3
     """How many times others than the super weights are drawn by chance."""

@@ -104,6 +104,9 @@ class Quantization(Part):
     parameters: Count
     """In the tensors that are rounded."""
     only: str | None
+    """What the tensors have in their name; null: all matrices of the layers are rounded."""
+    symmetric: bool
+    """Whether the grid of weights is symmetric about zero."""
     measured_on: MeasuredOn
     tuned_on: MeasuredOn
     nll: float

@@ -39,14 +39,18 @@ def quantization(
         raise failed(f"{checkpoint.place}: no tensor of a layer is rounded (--tensors {wanted.tensors})")
     corpus, other = texts(findings)
     shapes = [checkpoint.tensors[n].shape for n in comparison.names]
-    plain = [Rounding(bits, block) for bits in wanted.bits for block in blocks_of(shapes, wanted.blocks)]
+    plain = [
+        Rounding(bits, block, symmetric=wanted.symmetric)
+        for bits in wanted.bits
+        for block in blocks_of(shapes, wanted.blocks)
+    ]
     held = bool(comparison.held)
     tries = [v for p in plain for v in tuning(p, wanted.clips, held)]
     tuned = comparison.run(other, tries, progress, TUNING)
     best = {p: _best(p, tuned) for p in plain}
     tables = {
         "weights": [v for p in plain for v in weights_only(p, best[p], held, wanted.draws)],
-        "activations": list(with_activations(held)),
+        "activations": list(with_activations(held, wanted.symmetric)),
     }
     variants = list(dict.fromkeys(v for listed in tables.values() for v in listed))
     compared = comparison.run(corpus, variants, progress, ROUNDING)
@@ -57,6 +61,7 @@ def quantization(
         tensors=len(comparison.names),
         parameters=sum(math.prod(shape) for shape in shapes),
         only=wanted.tensors,
+        symmetric=wanted.symmetric,
         measured_on=_on(compared, findings),
         tuned_on=_on(tuned, findings),
         nll=nll,
