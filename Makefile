@@ -8,7 +8,7 @@ JOBS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup demo test lint types unit wheel bench bench-large schema openapi launch questions clean
+.PHONY: help setup demo test lint types unit wheel bench bench-large schema openapi launch questions rounding clean
 
 help:
 	@echo "make demo    a loopback Hub, a crawl, an index, three look-ups"
@@ -16,6 +16,7 @@ help:
 	@echo "make bench   figures of the README, side by side in one run; make bench-large: 7 B and 70 B parameters"
 	@echo "make openapi write api/service/openapi.json"
 	@echo "make schema  write schema/record.schema.json; make launch  write index/records and index/changes from index/published"
+	@echo "make rounding  write crawler/quantization/REPORT.md, the paper's quantization on the trained checkpoints"
 	@echo "make questions  write index/QUESTIONS.md, the tables and what people ask them"
 
 setup: $(VENV)/.ready
@@ -61,6 +62,9 @@ openapi: setup
 
 launch: setup
 	$(BIN)/python -m swindex.index.launch
+
+rounding: setup
+	$(BIN)/python -m tests.rounded > crawler/quantization/.new.md && mv crawler/quantization/.new.md crawler/quantization/REPORT.md
 
 questions: setup
 	$(BIN)/python -m swindex.index.questions > index/.new.md && mv index/.new.md index/QUESTIONS.md

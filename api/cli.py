@@ -27,6 +27,7 @@ from .commands import (
     scan,
     search,
     serve,
+    study,
     verify,
 )
 from .main import INTERRUPTED
@@ -47,6 +48,7 @@ _COMMANDS = (
     plot.plot,
     recipe.recipe,
     card.card,
+    study.study,
 )
 _EPILOG = "Exit status: 0 done, 1 the answer is no, 2 wrong usage, 3 could not be done."
 

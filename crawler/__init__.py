@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from .crawling.run import crawl as crawl
     from .detection.options import Options as Options
     from .scanning import scan as scan
+    from .study.options import StudyOptions as StudyOptions
+    from .study.whole import make_study as make_study
 
 _MODULE = {
     "CrawlReport": "crawling.report",
     "Options": "detection.options",
     "Plan": "crawling.plan",
     "Policy": "crawling.policy",
+    "StudyOptions": "study.options",
     "crawl": "crawling.run",
+    "make_study": "study.whole",
     "plan": "crawling.front",
     "policy_of": "crawling.front",
     "scan": "scanning",

@@ -95,7 +95,7 @@ def scan(
     """
     quiet()
     options = options or Options()
-    _check_device(options.device, options.compute)
+    check_device(options.device, options.compute)
     try:
         checkpoint = open_checkpoint(target, revision)
     except Refusal as refusal:
@@ -103,7 +103,7 @@ def scan(
     return scan_checkpoint(checkpoint, options, progress, allow_pickle=allow_pickle).record("swindex scan")
 
 
-def _check_device(name: str, compute: str) -> None:
+def check_device(name: str, compute: str) -> None:
     try:
         device = torch.device(name)
     except RuntimeError:

@@ -31,7 +31,7 @@ def effects(document: Json, look: Look = Look()) -> alt.LayerChart | alt.FacetCh
         return None
     domain = _domain(rows)
     title = "perplexity after ÷ before" if look.narrow else "perplexity after removal ÷ before (log scale)"
-    axis = alt.Axis(title=title, values=_ticks(domain, most=4 if look.narrow else 9), labelExpr=_TIMES)
+    axis = alt.Axis(title=title, values=ticks(domain, most=4 if look.narrow else 9), labelExpr=_TIMES)
     x = alt.X("ratio:Q", scale=alt.Scale(type="log", domain=domain, nice=False), axis=axis)
     y = alt.Y("set:N", sort=[label for label, _ in drawn(document)], axis=_rows_axis(look))
     layers = [*_thresholds(look), *_figures(rows, x, y, look), *_beyond(rows, y, look)]
@@ -49,7 +49,7 @@ def _domain(rows: list[Json]) -> list[float]:
     return [min([0.9, *known]) * 0.95, max([10.0, *known]) * 2]
 
 
-def _ticks(domain: list[float], most: int) -> list[float]:
+def ticks(domain: list[float], most: int) -> list[float]:
     """At most so many round ratios within the domain: 1, 2, 5, 10, ..., or powers of ten, each, each second, ..."""
     least, largest = domain
     powers = range(math.floor(math.log10(least)), math.ceil(math.log10(largest)) + 1)

@@ -70,6 +70,15 @@ class Weights:
         finally:
             self.empty(names, pool=True)
 
+    @contextmanager
+    def seen_through(self, view: Checkpoint) -> Iterator[None]:
+        """Fill parameters from a view of the checkpoint for a while; it has tensors of the same names and shapes."""
+        plain, self.checkpoint = self.checkpoint, view
+        try:
+            yield
+        finally:
+            self.checkpoint = plain
+
     @property
     def overlaps(self) -> bool:
         """Whether the next layer is made, not only read, while this one computes: it then takes memory too."""
