@@ -48,7 +48,7 @@ def _another(record: Record, submission: Submission) -> Iterator[str]:
     revisions = {record.model.revision, *(s.revision for s in record.scans)}
     if record.model.id != submission.model or revisions != {submission.revision}:
         stated = ", ".join(sorted(f"{record.model.id}@{(r or 'no commit')[:12]}" for r in revisions))
-        yield f"the record is of {stated}, submitted is {submission.model}@{submission.revision[:12]}"
+        yield f"the record is of {stated}, submitted is {submission.model}@{(submission.revision or '')[:12]}"
 
 
 def _no_scan(record: Record, _: Submission) -> Iterator[str]:

@@ -127,23 +127,23 @@ class Judge:
             case.said.append(reading.refused(refusal))
 
     def _rescanned(self, case: Case, checkpoint: HubCheckpoint) -> None:
-        own = self._known_scan(case) or self._own_scan(case, checkpoint)
+        own = self._known_scan(case, checkpoint) or self._own_scan(case, checkpoint)
         if own is None or case.claim is None:
             return
         case.said += compare.compare(case.claim, own, case.figures)
 
-    def _known_scan(self, case: Case) -> Record | None:
+    def _known_scan(self, case: Case, checkpoint: HubCheckpoint) -> Record | None:
         """The newest version, if it holds a whole scan of ours of this commit by this detector."""
         newest = case.history[-1] if case.history else None
         scan = compare.newest_scan(newest) if newest else None
         whole = scan and scan.settings.effects and scan.settings.depth == "full" and scan.settings.detector == DETECTOR
-        if newest is None or scan is None or not whole or scan.revision != case.submission.revision:
+        if newest is None or scan is None or not whole or scan.revision != checkpoint.revision:
             return None
         case.said.append(Said("rescan-known", f"scan {scan.id[:12]} in version {newest.provenance.version}"))
         return newest
 
     def _own_scan(self, case: Case, checkpoint: HubCheckpoint) -> Record | None:
-        job = Job(case.submission.model, case.submission.revision, size_of(checkpoint))
+        job = Job(case.submission.model, checkpoint.revision, size_of(checkpoint))
         if why := beyond(job.size or 0, self.bounds, self.options):
             case.said.append(Said("too-large-here", why))
             return None
@@ -155,7 +155,7 @@ class Judge:
             case.said.append(Said("rescan-failed" if done.lasting else "unasked", reason))
             return None
         case.own = to_bytes(done)
-        case.figures["own"] = {"scan": scan.id, "outcome": scan.outcome.value}
+        case.figures["own"] = {"scan": scan.id, "outcome": scan.outcome.value, "revision": job.revision}
         if case.claim is None:
             found = f"{scan.outcome.value}, {len(done.result.super_weights)} scalars"
             case.said.append(Said("scanned-here", found))
@@ -167,5 +167,6 @@ def own_record(store: Store, entry: Entry, submission: Submission) -> Record | N
     data = store.own(entry)
     if data is None:
         return None
-    done = from_bytes(key_of(Job(submission.model, submission.revision)), data)
+    told = entry.verdict.figures.get("own", {}) if entry.verdict else {}
+    done = from_bytes(key_of(Job(submission.model, submission.revision or told.get("revision"))), data)
     return done.result.record("swindex")

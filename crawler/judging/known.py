@@ -61,7 +61,8 @@ def _copies(entry: Entry, scan: str, history: Sequence[Record], store: Store) ->
 
 def _asked_already(entry: Entry, submission: Submission, history: Sequence[Record], store: Store) -> Iterator[Said]:
     for record in history:
-        if scanned(record) == submission.revision:
+        at = scanned(record)
+        if at is not None and submission.revision in (None, at):
             version = f"version {record.provenance.version} of {record.provenance.time[:10]} has its scan"
             since = record.provenance.time >= entry.received
             yield Said("fulfilled" if since else "known-already", version)
@@ -92,7 +93,7 @@ def _scan_in(store: Store, entry: Entry) -> str | None:
 
 
 def _moved(submission: Submission, newest: Record | None) -> Iterator[Said]:
-    if newest is None:
+    if newest is None or submission.revision is None:
         return
     digest, at = newest.provenance.digest, scanned(newest)
     elsewhere = at is not None and at != submission.revision

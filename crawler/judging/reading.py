@@ -31,7 +31,7 @@ def refused(refusal: Refusal) -> Said:
 def opened(submission: Submission, api: HfApi) -> HubCheckpoint:
     """The checkpoint at the commit; raise a Refusal, also where the Hub gives another commit."""
     found = HubCheckpoint(submission.model, submission.revision, api)
-    if found.revision != submission.revision:
+    if submission.revision is not None and found.revision != submission.revision:
         raise Refusal(Outcome.NOT_FOUND, f"{submission.model}: the Hub gives {found.revision} for that commit")
     return found
 

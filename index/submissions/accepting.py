@@ -77,10 +77,11 @@ def accept(
     Raise NothingToAppend, MovedOn, Locked, StoreError.
     """
     seen = entry.verdict.figures.get("newest") if entry.verdict else None
-    claims = claims_of(claim, entry, submission) if claim else ()
+    claims = claims_of(claim, entry) if claim else ()
+    at = submission.revision or (own.model.revision if own else None)
 
     def build(newest: Record | None) -> dict[str, Any] | None:
-        _require_there(newest, seen, submission)
+        _require_there(newest, seen, at)
         return parts_of(newest, submission, claim, claims, own)
 
     if not claims and own is None:
@@ -126,12 +127,12 @@ def _largest(weight: str, groups: Iterable[Any]) -> str | None:
     return max(mine, key=lambda g: len(g.members)).id if mine else None
 
 
-def _require_there(newest: Record | None, seen: str | None, submission: Submission) -> None:
+def _require_there(newest: Record | None, seen: str | None, revision: str | None) -> None:
     """Raise MovedOn if the index has come to another commit than the one that was checked."""
     digest = newest.provenance.digest if newest else None
-    elsewhere = newest and any(s.outcome in SCANNED and s.revision != submission.revision for s in newest.scans[-1:])
-    if digest != seen and elsewhere:
-        raise MovedOn(f"{submission.model}: the index has a scan of another commit since it was checked")
+    made = [s for s in newest.scans if s.outcome in SCANNED] if newest else []
+    if newest and digest != seen and made and made[-1].revision != revision:
+        raise MovedOn(f"{newest.model.id}: the index has a scan of another commit since it was checked")
 
 
 def _holding(index: Index, submission: Submission, claims: tuple[Observation, ...], own: Record | None) -> Record:
@@ -147,7 +148,7 @@ def _holding(index: Index, submission: Submission, claims: tuple[Observation, ..
 # --- claims ---
 
 
-def claims_of(claim: Record, entry: Entry, submission: Submission) -> tuple[Observation, ...]:
+def claims_of(claim: Record, entry: Entry) -> tuple[Observation, ...]:
     """What a submitted scan says, as claims: each measured set, each scalar; or that it found nothing."""
     made = [_of_effect(e, claim, entry) for e in claim.effects if e.intervention is Intervention.ZERO]
     made += [_of_weight(w, claim, entry) for w in claim.super_weights]
