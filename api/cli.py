@@ -12,7 +12,23 @@ from typer.main import get_command
 
 from .. import __version__
 from ..schema.errors import UsageError
-from .commands import changes, crawl, download, history, index, lookup, plot, publish, scan, search, serve, verify
+from .commands import (
+    changes,
+    crawl,
+    download,
+    history,
+    index,
+    lookup,
+    plot,
+    publish,
+    reviewing,
+    scan,
+    search,
+    serve,
+    submit,
+    tokens,
+    verify,
+)
 from .main import INTERRUPTED
 
 _HELP = "What is known of super weights: the few scalars of a language model whose removal destroys it."
@@ -26,9 +42,11 @@ _COMMANDS = (
     verify.verify,
     download.download,
     publish.publish,
+    submit.submit,
     serve.serve,
     plot.plot,
 )
+_GROUPS = {"index": index.build_group, "review": reviewing.build_group, "token": tokens.build_group}
 _EPILOG = "Exit status: 0 done, 1 the answer is no, 2 wrong usage, 3 could not be done."
 
 
@@ -60,7 +78,8 @@ def build() -> typer.Typer:
     app.callback()(_root)
     for command in _COMMANDS:
         app.command()(command)
-    app.add_typer(index.build_group(), name="index")
+    for name, group in _GROUPS.items():
+        app.add_typer(group(), name=name)
     return app
 
 
