@@ -89,7 +89,7 @@ class Entry:
     @property
     def verdict(self) -> Step | None:
         """The newest step of a check that came to an end; None before that."""
-        return next((s for s in reversed(self.steps) if s.figures), None)
+        return next((s for s in reversed(self.steps) if "checked" in s.figures), None)
 
 
 def id_of(digest: str, sender: Sender) -> str:
