@@ -92,6 +92,19 @@ def test_the_commands_are_those_that_exist() -> None:
         "index sql",
         "index stats",
         "index review",
+        "submit",
+        "review",
+        "review accept",
+        "review check",
+        "review fetch",
+        "review list",
+        "review reject",
+        "review show",
+        "review tell",
+        "token",
+        "token create",
+        "token list",
+        "token revoke",
     }
 
 

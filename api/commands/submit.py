@@ -169,7 +169,8 @@ def _show(submission: "Submission", why: str, where: str) -> None:
     if said["kind"] == "request":
         page.text(f"A request to scan it: {why}.")
     else:
-        page.text(f"The record of a scan: {said['outcome']}, {len(said['super_weights'])} scalars.")
+        count = len(said["super_weights"])
+        page.text(f"The record of a scan: {said['outcome']}, {count} scalar{'' if count == 1 else 's'}.")
         if said["super_weights"]:
             page.table(_WEIGHTS, [_row(w) for w in said["super_weights"][:_SHOWN]])
         if len(said["super_weights"]) > _SHOWN:

@@ -3,6 +3,7 @@
 Knows no index, no other submission and no checkpoint.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from ...schema.types import SCANNED
 from ..parts.result import scan_id_of
 from ..refusal import one_line
 
+_ID = re.compile("[0-9a-f]{64}")
 MOST = {"super_weights": 512, "groups": 512, "effects": 4096, "scans": 1}
 """Parts of each kind that are looked at; a scan of ours gives a few."""
 
@@ -78,7 +80,9 @@ def _not_of_it(record: Record, _: Submission) -> Iterator[str]:
 
 def _other_id(record: Record, _: Submission) -> Iterator[str]:
     for scan in record.scans:
-        if scan.outcome in SCANNED and scan.settings.detector == DETECTOR:
+        if not _ID.fullmatch(scan.id):
+            yield "the scan's id is no digest"
+        elif scan.outcome in SCANNED and scan.settings.detector == DETECTOR:
             derived = scan_id_of(record.model, scan.settings, scan.profile)
             if scan.id != derived:
                 yield f"the scan is called {scan.id[:12]}, its content has {derived[:12]}"

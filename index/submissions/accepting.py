@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ...schema.bits import DTYPES
 from ...schema.effect import Effect
 from ...schema.errors import UsageError
 from ...schema.model import Model
@@ -27,6 +28,7 @@ ORIGIN = "submitter-"
 """How the origins of submitters begin: nobody can submit as a paper."""
 _SCAN, _FROM = "scan", "submission"
 _STRONG = frozenset({Verdict.CONFIRMED, Verdict.PARTIAL, Verdict.NON_FINITE})
+_PLAIN = re.compile("[a-z0-9][a-z0-9_-]{0,39}")
 _PLACE = ("id", "tensor", "layer", "expert", "row", "col", "index")
 
 
@@ -163,7 +165,8 @@ def _common(claim: Record, entry: Entry) -> dict[str, Any]:
     title = f"Submission {entry.id} by {entry.sender.name}"
     source = Source(origin=origin_of(entry.sender.name), title=title, url=at or f"urn:swindex:submission:{entry.id}")
     metrics = (Metric(name=_SCAN, text=claim.scans[0].id), Metric(name=_FROM, text=entry.id))
-    return {"source": source, "revision": claim.model.revision, "dtype": claim.model.dtype, "metrics": metrics}
+    dtype = claim.model.dtype if claim.model.dtype in DTYPES else None
+    return {"source": source, "revision": claim.model.revision, "dtype": dtype, "metrics": metrics}
 
 
 def _of_effect(effect: Effect, claim: Record, entry: Entry) -> Observation:
@@ -176,13 +179,18 @@ def _of_effect(effect: Effect, claim: Record, entry: Entry) -> Observation:
         statement="Removed in a scan with swindex.",
         intervention=Intervention.ZERO,
         changed=Granularity.SCALAR,
-        corpus=effect.corpus.name,
+        corpus=_text_of(effect.corpus.name),
         finite=effect.finite,
         ppl_before=effect.ppl_before,
         ppl_after=effect.ppl_after,
         nll_before=effect.nll_before,
         kl=effect.kl,
     )
+
+
+def _text_of(name: str) -> str:
+    """The name of a text, if it is a plain one: free words of a submitter go into no record."""
+    return name if _PLAIN.fullmatch(name) else "a text of the submitter's own"
 
 
 def _of_weight(weight: SuperWeight, claim: Record, entry: Entry) -> Observation:
