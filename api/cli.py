@@ -24,10 +24,13 @@ from .commands import (
     plot,
     publish,
     recipe,
+    reviewing,
     scan,
     search,
     serve,
     study,
+    submit,
+    tokens,
     verify,
 )
 from .main import INTERRUPTED
@@ -44,12 +47,14 @@ _COMMANDS = (
     guard.guard,
     download.download,
     publish.publish,
+    submit.submit,
     serve.serve,
     plot.plot,
     recipe.recipe,
     card.card,
     study.study,
 )
+_GROUPS = {"index": index.build_group, "review": reviewing.build_group, "token": tokens.build_group}
 _EPILOG = "Exit status: 0 done, 1 the answer is no, 2 wrong usage, 3 could not be done."
 
 
@@ -81,7 +86,8 @@ def build() -> typer.Typer:
     app.callback()(_root)
     for command in _COMMANDS:
         app.command()(command)
-    app.add_typer(index.build_group(), name="index")
+    for name, group in _GROUPS.items():
+        app.add_typer(group(), name=name)
     return app
 
 

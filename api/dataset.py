@@ -72,7 +72,7 @@ class Dataset:
 
     def look(self, revision: str | None = None) -> There | None:
         """What is there, now or at a revision; None if there is no such repository, or none that the token sees."""
-        with self._asking():
+        with self.asking():
             try:
                 sha = str(self.api.repo_info(self.repo, revision=revision, repo_type="dataset").sha)
             except RepositoryNotFoundError as error:
@@ -85,7 +85,7 @@ class Dataset:
 
     def create(self) -> None:
         """Make the repository; one that is there already will do."""
-        with self._asking():
+        with self.asking():
             self.api.create_repo(self.repo, repo_type="dataset", exist_ok=True)
 
     def commit(self, files: Mapping[str, Path], removed: Sequence[str], parent: str, title: str, text: str) -> str:
@@ -94,7 +94,7 @@ class Dataset:
             *(CommitOperationAdd(path, str(file)) for path, file in sorted(files.items())),
             *(CommitOperationDelete(path) for path in removed),
         ]
-        with self._asking():
+        with self.asking():
             done = self.api.create_commit(
                 self.repo,
                 operations,
@@ -107,32 +107,37 @@ class Dataset:
 
     def tags(self) -> dict[str, str]:
         """The revision of each tag."""
-        with self._asking():
+        with self.asking():
             refs = self.api.list_repo_refs(self.repo, repo_type="dataset")
             return {tag.name: tag.target_commit for tag in refs.tags}
 
     def tag(self, name: str, revision: str, message: str) -> None:
         """Make a tag; raise Trouble if there is one of that name by now."""
-        with self._asking():
+        with self.asking():
             self.api.create_tag(self.repo, tag=name, revision=revision, tag_message=message, repo_type="dataset")
 
     def _root(self, sha: str) -> Root:
-        url = hf_hub_url(self.repo, ROOT, repo_type="dataset", revision=sha, endpoint=self.api.endpoint)
+        try:
+            return Root.parse(self.read(ROOT, sha, ROOT_MOST))
+        except DamagedRelease as error:
+            raise NotPublished(f"{self.repo} holds what is no release: {error}") from None
+
+    def read(self, path: str, sha: str, most: int) -> bytes:
+        """A file at a commit; of a larger one than `most` bytes a little more than that."""
+        url = hf_hub_url(self.repo, path, repo_type="dataset", revision=sha, endpoint=self.api.endpoint)
         headers = {**build_hf_headers(token=self.api.token), "Accept-Encoding": "identity"}
         data = bytearray()
         with get_session().stream("GET", url, headers=headers, follow_redirects=True) as response:
             hf_raise_for_status(response)
             for piece in response.iter_raw():
                 data += piece
-                if len(data) > ROOT_MOST:
+                if len(data) > most:
                     break
-        try:
-            return Root.parse(bytes(data))
-        except DamagedRelease as error:
-            raise NotPublished(f"{self.repo} holds what is no release: {error}") from None
+        return bytes(data)
 
     @contextmanager
-    def _asking(self) -> Iterator[None]:
+    def asking(self) -> Iterator[None]:
+        """Requests within it raise NotPublished, Trouble, or a Refusal's words, and nothing of the client's."""
         try:
             yield
         except _ERRORS as error:

@@ -91,7 +91,7 @@ def _revisions(record: Record, main: HubCheckpoint, api: HfApi) -> Iterator[Find
             whose = "the recorded commit" if revision == recorded else "a commit that a claim is about"
             yield Finding("revision-gone", record.model.id, f"{revision}, {whose}, is not on the Hub any more")
         elif revision == recorded:
-            yield from _files(record, at)
+            yield from files_differ(record, at)
             yield from _moved(record, at, main)
 
 
@@ -104,7 +104,7 @@ def _at(model_id: str, revision: str, api: HfApi) -> HubCheckpoint | None:
         return None
 
 
-def _files(record: Record, at: Checkpoint) -> Iterator[Finding]:
+def files_differ(record: Record, at: Checkpoint) -> Iterator[Finding]:
     """Weight files that are not the recorded ones: a commit never changes, so one of the two is wrong."""
     for file in record.model.files:
         entry = at.entries.get(file.path)

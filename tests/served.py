@@ -26,8 +26,8 @@ from swindex.api.service.settings import Settings
 class Served:
     """A running service: its address, what it serves, what it logged."""
 
-    def __init__(self, url: str, current: Current, stream: StringIO) -> None:
-        self.url, self.current, self._stream = url, current, stream
+    def __init__(self, url: str, current: Current, stream: StringIO, desk: Any = None) -> None:
+        self.url, self.current, self._stream, self.desk = url, current, stream, desk
         self.host, self.port = "127.0.0.1", int(url.rpartition(":")[2])
 
     def get(self, path: str, **headers: str) -> httpx.Response:
@@ -85,7 +85,8 @@ def serving(source: Path | None = None, settings: Settings = Settings(), **more:
     thread.start()
     try:
         until(lambda: running.started)
-        yield Served(f"http://127.0.0.1:{sock.getsockname()[1]}", current, stream)
+        desk = running.config.app._app.state.desk  # type: ignore[union-attr]
+        yield Served(f"http://127.0.0.1:{sock.getsockname()[1]}", current, stream, desk)
     finally:
         running.should_exit = True
         thread.join(20)

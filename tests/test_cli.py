@@ -94,6 +94,22 @@ def test_the_commands_are_those_that_exist() -> None:
         "index stats",
         "index review",
         "index withdraw",
+        "submit",
+        "review",
+        "review accept",
+        "review check",
+        "review fetch",
+        "review list",
+        "review reject",
+        "review show",
+        "review tell",
+        "card",
+        "recipe",
+        "study",
+        "token",
+        "token create",
+        "token list",
+        "token revoke",
     }
 
 

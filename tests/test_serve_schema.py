@@ -69,4 +69,4 @@ def test_the_service_does_what_the_document_says(served: Served, tmp_path: Path)
     done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True)
 
     assert done.returncode == 0, done.stdout[-6000:]
-    assert "13 selected / 13 total" in done.stdout
+    assert "16 selected / 16 total" in done.stdout

@@ -1,5 +1,6 @@
 """`swindex serve`: the HTTP service. The work is that of `service`, which needs the extra of that name."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,9 +20,16 @@ def serve(
         str | None,
         typer.Option("--name", metavar="NAME", help="What answers call the index, in place of its directory's name."),
     ] = None,
+    submissions: Annotated[
+        Path | None,
+        typer.Option("--submissions", metavar="FOLDER", help="Take submissions, and keep them in this folder."),
+    ] = None,
     log_ip: Annotated[bool, typer.Option("--log-ip", help="Log the addresses of clients.")] = False,
 ) -> int:
     """Answer over HTTP what is known, read only, until stopped.
+
+    With --submissions it also takes submissions from whoever has a token (`swindex token create`); it keeps them and
+    reads no checkpoint: `swindex review` checks them.
 
     Serves an index or a release in a directory. What is appended to it, or released in its place, is served within
     seconds. The log, a JSON object a line, goes to standard error; see /openapi.json for the addresses."""
@@ -32,5 +40,5 @@ def serve(
             raise
         what = f"{error.name} is not installed"
         raise MissingExtraError(f"{what}; serving needs more: pip install 'swindex[serve]'") from None
-    run(index, host, port, name=name, log_ip=log_ip)
+    run(index, host, port, name=name, log_ip=log_ip, submissions=submissions)
     return 0

@@ -17,7 +17,7 @@ from ..service.described import Before, Cursor, only_known
 from ..service.problems import Problem
 from ..service.replies import snapshot_of
 from ..service.snapshot import Snapshot
-from . import charts, html, model, whole
+from . import charts, html, model, submissions, whole
 from .html import Page
 from .keeping import kept, today
 
@@ -104,7 +104,9 @@ async def api(request: Request) -> Response:
 
 @router.get("/submit")
 async def submit(request: Request) -> Response:
-    """How a model gets into the index."""
+    """How a model gets into the index: a form, where submissions are taken."""
+    if request.app.state.desk is not None:
+        return await submissions.form(request)
     return await _shown(request, lambda snapshot: Page("submit.html", {"title": "Submit a model"}))
 
 
@@ -123,6 +125,6 @@ async def icon(request: Request) -> Response:
     return _to(html.asset_url("icon.svg"))
 
 
-ROUTERS = (router, charts.router)
+ROUTERS = (router, submissions.router, charts.router)
 ADDRESSES = frozenset(route.path for each in ROUTERS for route in each.routes if isinstance(route, Route))
 """The patterns of all pages."""

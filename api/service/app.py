@@ -8,6 +8,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -19,8 +20,9 @@ from ... import __version__
 from ...schema.errors import SwindexError
 from ..pages import errors as pages_errors
 from ..pages import router as pages
-from . import models, static, watch, whole
+from . import models, static, submissions, watch, whole
 from .current import Current
+from .desk import Desk
 from .gate import Gate, methods_of
 from .logs import Log
 from .metrics import Metrics
@@ -29,17 +31,21 @@ from .problems import Problem
 from .replies import told
 from .settings import Settings
 
-ROUTERS = (models.router, whole.router, watch.router, static.router, *pages.ROUTERS)
+ROUTERS = (models.router, whole.router, submissions.router, watch.router, static.router, *pages.ROUTERS)
 _BY_STATUS = {404: "not-found", 405: "method-not-allowed"}
 
 
-def build(current: Current, settings: Settings, log: Log, *, log_ip: bool = False) -> Gate:
-    """The application that serves what is current."""
+def build(
+    current: Current, settings: Settings, log: Log, *, log_ip: bool = False, submissions: Path | None = None
+) -> Gate:
+    """The application that serves what is current, and takes submissions where there is a folder for them."""
     app = bare()
     app.router.lifespan_context = lambda _app: _watching(current, settings, log)
     app.state.current, app.state.settings, app.state.log = current, settings, log
     app.state.metrics = Metrics()
-    return Gate(app, current, settings, log, app.state.metrics, app.state.routes, log_ip=log_ip)
+    app.state.desk = Desk(submissions, settings) if submissions else None
+    larger = {"/v1/submissions": settings.submission, "/submit": settings.form} if submissions else {}
+    return Gate(app, current, settings, log, app.state.metrics, app.state.routes, log_ip=log_ip, larger=larger)
 
 
 def bare() -> FastAPI:

@@ -6,6 +6,7 @@ Knows sizes, times and methods; not what an address means.
 import asyncio
 import re
 import time
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -73,7 +74,10 @@ class Gate:
         routes: list[BaseRoute],
         *,
         log_ip: bool = False,
+        larger: Mapping[str, int] | None = None,
     ) -> None:
+        """`larger`: sizes of bodies by path, where more is taken than elsewhere."""
+        self._larger, self._uploads = larger or {}, 0
         self._app, self._current, self._settings, self._log = app, current, settings, log
         self._metrics, self._routes, self._log_ip = metrics, routes, log_ip
 
@@ -138,7 +142,17 @@ class Gate:
             raise Problem("not-found")
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
-        most = self._settings.body
+        if scope["path"] not in self._larger:
+            return await self._read(scope, receive, self._settings.body)
+        if self._uploads >= self._settings.uploads:
+            raise Problem("busy")
+        self._uploads += 1
+        try:
+            return await self._read(scope, receive, self._larger[scope["path"]])
+        finally:
+            self._uploads -= 1
+
+    async def _read(self, scope: Scope, receive: Receive, most: int) -> bytes:
         stated = dict(scope["headers"]).get(b"content-length", b"0")
         if not stated.isdigit() or len(stated) > 15 or int(stated) > most:
             raise Problem("body-too-large", f"{most} bytes are taken.")

@@ -11,13 +11,16 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from .shapes import ProblemDetails
+from .submitted import SECURITY
 
 Json = dict[str, Any]
 _ABOUT = """What is known of super weights: the few scalars of a language model whose removal destroys it.
 
-Read only. Errors are problem details (RFC 9457). Answers carry strong ETags. A model that is not in the index may well
-have super weights: that it is not there says nothing.
+Read only, but for submissions where the service takes them. Errors are problem details (RFC 9457). Answers carry strong
+ETags. A model that is not in the index may well have super weights: that it is not there says nothing.
 """
+_SENT = ("Question", "SubmittedRecord", "SubmittedRequest")
+"""What clients send: there a name that nobody knows is wrong."""
 _LICENCE = {"name": "CC0-1.0", "identifier": "CC0-1.0"}
 
 
@@ -33,6 +36,7 @@ def described(app: FastAPI) -> Json:
             license_info=_LICENCE,
         )
         made["components"]["schemas"]["ProblemDetails"] = ProblemDetails.model_json_schema()
+        made["components"]["securitySchemes"] = SECURITY
         app.openapi_schema = _open(made)
     return app.openapi_schema
 
@@ -43,7 +47,7 @@ def _open(part: Any) -> Any:
         return [_open(each) for each in part]
     if not isinstance(part, dict):
         return part
-    kept = part if part.get("title") == "Question" else {k: v for k, v in part.items() if k != "additionalProperties"}
+    kept = part if part.get("title") in _SENT else {k: v for k, v in part.items() if k != "additionalProperties"}
     return {name: _open(value) for name, value in kept.items()}
 
 

@@ -21,8 +21,12 @@ class Kind(NamedTuple):
 
 KINDS = {
     "bad-request": Kind(400, "Not an HTTP request", "The request could not be read as HTTP/1.1."),
+    "unauthorized": Kind(401, "Who submits?", "Send a token of this service: Authorization: Bearer TOKEN."),
+    "forbidden": Kind(403, "Not with this token", "The token does not have the scope that this takes."),
+    "read-only": Kind(403, "No submissions here", "This service only answers questions."),
     "not-in-index": Kind(404, "Not in the index", "The index has no record of this model."),
     "not-found": Kind(404, "No such address", "See /openapi.json for the addresses that there are."),
+    "no-such-submission": Kind(404, "No such submission", "There is no submission of this id here."),
     "no-such-change": Kind(404, "No such change", "The index has not come so far."),
     "not-offered": Kind(404, "Not offered here", "The index that is served here does not have this form."),
     "method-not-allowed": Kind(405, "Method not allowed", "The header Allow names the methods of this address."),
@@ -31,6 +35,7 @@ KINDS = {
     "url-too-long": Kind(414, "Address too long", "Send a shorter path and query."),
     "range-not-satisfiable": Kind(416, "No such range", "The file ends before the range begins."),
     "invalid-request": Kind(422, "Invalid request", "A parameter or the body is malformed."),
+    "too-many": Kind(429, "Too many submissions", "More is submitted than is taken; come back later."),
     "headers-too-large": Kind(431, "Headers too large", "Send fewer and shorter headers."),
     "internal": Kind(500, "Internal error", "It is in the log of the service, under the id in X-Request-ID."),
     "index-unreadable": Kind(500, "Index unreadable", "What was asked for cannot be read from the index."),

@@ -30,12 +30,14 @@ def serve(
     *,
     name: str | None = None,
     log_ip: bool = False,
+    submissions: Path | None = None,
     settings: Settings = Settings(),  # noqa: B008
     log: Log | None = None,
 ) -> None:
     """Serve an index or a release in a directory; return when stopped; raise StoreError, UsageError.
 
-    `name` is what the index is called in answers, in place of its directory's last part.
+    `name` is what the index is called in answers, in place of its directory's last part. With a folder for
+    `submissions` these are taken, and kept there.
     """
     log = log or Log()
     directory = directory_of(source)
@@ -44,17 +46,19 @@ def serve(
         with listening(host, port) as sock:
             address, bound = sock.getsockname()[:2]
             log("listening", url=f"http://{f'[{address}]' if ':' in address else address}:{bound}")
-            server(current, settings, log, log_ip=log_ip).run(sockets=[sock])
+            server(current, settings, log, log_ip=log_ip, submissions=submissions).run(sockets=[sock])
     finally:
         current.close()
     log("stopped")
 
 
-def server(current: Current, settings: Settings, log: Log, *, log_ip: bool = False) -> uvicorn.Server:
+def server(
+    current: Current, settings: Settings, log: Log, *, log_ip: bool = False, submissions: Path | None = None
+) -> uvicorn.Server:
     """What serves it: `run` until a signal, or `should_exit`."""
     _log_to(log)
     config = uvicorn.Config(
-        build(current, settings, log, log_ip=log_ip),
+        build(current, settings, log, log_ip=log_ip, submissions=submissions),
         http=protocol(settings),
         ws="none",
         lifespan="on",

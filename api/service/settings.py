@@ -8,6 +8,14 @@ class Settings(NamedTuple):
 
     body: int = 1 << 16
     """Of a request."""
+    submission: int = (1 << 20) + 4096
+    """Of one that submits, where submissions are taken."""
+    form: int = 4 << 20
+    """Of a form that submits: what it carries is escaped, and several times as long."""
+    uploads: int = 16
+    """Of these two that are read at once."""
+    hourly: int = 60
+    """Submissions and tries from one address; an IPv6 network of 64 bits is one address."""
     url: int = 4096
     """Path and query together, as sent."""
     headers: int = 16 << 10

@@ -2,6 +2,7 @@
 
 import hashlib
 import resource
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -13,7 +14,7 @@ from ...schema.canonical import canonical_bytes
 from ...schema.effect import Effect
 from ...schema.model import Model
 from ...schema.record import Record
-from ...schema.scan import Cost, Scan, Settings
+from ...schema.scan import Cost, LayerProfile, Scan, Settings
 from ...schema.survival import Survival
 from ...schema.weight import Group, SuperWeight
 from ..checkpoint.base import Checkpoint
@@ -105,3 +106,14 @@ def libraries() -> dict[str, str]:
 
 def digest(value: Any) -> str:
     return hashlib.sha256(canonical_bytes(value)).hexdigest()
+
+
+def scan_id_of(model: Model, settings: Settings, profile: Sequence[LayerProfile]) -> str:
+    """The id of a scan that was made: the same run twice has one id, and nobody can give a scan another."""
+    return digest(
+        {
+            "model": model.model_dump(mode="json", exclude={"content"}),
+            "settings": settings.model_dump(mode="json"),
+            "profile": [p.model_dump(mode="json") for p in profile],
+        }
+    )

@@ -6,7 +6,7 @@ from ..checkpoint.base import Checkpoint
 from ..detection.ablate import groups_of, settled
 from ..detection.run import Findings, Options
 from .effects import STARTLESS, effects_of, group_kind, ids_of
-from .result import Result, cost_of, digest, libraries, now
+from .result import Result, cost_of, libraries, now, scan_id_of
 from .scan import events_of, experts_of, fits_float16, gains_of, model_of, outcome_of, profile_of, settings_of
 from .weights import weight_of
 
@@ -17,13 +17,7 @@ def assemble(checkpoint: Checkpoint, findings: Findings, options: Options) -> Re
     base, relation = checkpoint.base_model
     model = model_of(checkpoint, findings.skeleton, base, relation)
     profile = profile_of(findings)
-    scan_id = digest(
-        {
-            "model": model.model_dump(mode="json", exclude={"content"}),
-            "settings": settings.model_dump(mode="json"),
-            "profile": [p.model_dump(mode="json") for p in profile],
-        }
-    )
+    scan_id = scan_id_of(model, settings, profile)
     finds = list(findings.peeler.finds.values())
     groups = groups_of(finds) | settled(finds, findings.peeler.layers)
     effects = tuple(effects_of(findings, scan_id, groups))

@@ -1,4 +1,4 @@
-// Conveniences only: the pages work without this file. Theme, copy buttons, suggestions.
+// Conveniences only: the pages work without this file. Theme, copy buttons, suggestions, states of submissions.
 "use strict";
 (() => {
   const root = document.documentElement;
@@ -76,11 +76,25 @@
     } catch { /* no suggestions, then */ }
   };
 
+  // A submission that waits is asked after; when it has come to another state, the page is read again.
+  const following = () => {
+    const state = document.querySelector("[data-live]");
+    if (!state) return;
+    const look = async () => {
+      try {
+        const answer = await fetch(state.dataset.live, { cache: "no-store" });
+        if (answer.ok && (await answer.json()).states.length !== Number(state.dataset.steps)) return location.reload();
+      } catch { /* asked again, then */ }
+      setTimeout(look, document.hidden ? 30000 : 2000);
+    };
+    setTimeout(look, 2000);
+  };
+
   const opening = () => {
     const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (target instanceof HTMLDetailsElement) target.open = true;
   };
 
-  document.addEventListener("DOMContentLoaded", () => { themes(); copying(); suggesting(); opening(); });
+  document.addEventListener("DOMContentLoaded", () => { themes(); copying(); suggesting(); following(); opening(); });
   addEventListener("hashchange", opening);
 })();

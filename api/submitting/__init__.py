@@ -1,0 +1,1 @@
+"""What a submitter and a curator do from the command line: make a submission, send it, answer pull requests."""
