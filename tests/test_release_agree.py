@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from swindex.index import feed, site
 from swindex.index.errors import StoreError
+from swindex.index.release import agree_tables, release
 from swindex.index.release import make as making
-from swindex.index.release import release
 from swindex.index.release.agree import require_agreement
 from swindex.index.release.parquet import LEFT_OUT
 from swindex.index.release.staging import Staging
@@ -117,7 +117,10 @@ CELLS = [(t, c) for t in TABLES for c in t.columns]
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda t: t.name)
-def test_any_other_cell_in_parquet_is_found(whole: tuple[Index, Path], planted: Path, table: Any) -> None:
+def test_any_other_cell_in_parquet_is_found(
+    whole: tuple[Index, Path], planted: Path, table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agree_tables, "TABLES", (table,))  # the other tables are sound, and compared in other tests
     path = planted / "parquet" / table.name / "00000.parquet"
     sound = path.read_bytes()
     rows = pq.read_table(path)
