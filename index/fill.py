@@ -53,7 +53,7 @@ def insert(con: duckdb.DuckDBPyConnection, folder: Path, histories: Iterable[Ver
 def write(folder: Path, histories: Iterable[Versions]) -> int:
     """Write the rows of these models to files in `folder`; the length of the longest line."""
     with ExitStack() as stack:
-        files = [(table, stack.enter_context(_path(folder, table).open("w", encoding="ascii"))) for table in TABLES]
+        files = [(table, stack.enter_context(_path(folder, table).open("w", encoding="utf-8"))) for table in TABLES]
         return max((_write(files, versions) for versions in histories if versions), default=0)
 
 
