@@ -7,6 +7,7 @@ A torn last line (no newline at its end, or not JSON) is dropped and reported; a
 import json
 import os
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from ..schema.errors import UsageError
@@ -30,6 +31,7 @@ def path_of(records: Path, model_id: str) -> Path:
     return records / org / f"{name}{SUFFIX}"
 
 
+@lru_cache(256)
 def id_of(path: Path) -> str | None:
     """The model whose log lies at this path; None if the path is not that of a log."""
     model_id = f"{path.parent.name}/{path.name.removesuffix(SUFFIX)}"
