@@ -5,7 +5,6 @@ at a time (`check_log`), in as many processes as there are cores. Knows what can
 ask the Hub and reads no checkpoint.
 """
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -51,9 +50,7 @@ def _seen(index: Index, models: Sequence[str]) -> Iterator[Seen]:
     divided = shards.divided(models)
     parts = zip(divided, comparing.spans(divided), strict=True)
     database = index.database if index.database.is_file() else None
-    with tempfile.TemporaryDirectory() as name:
-        work = [(index.directory, part, Path(name) / str(n), database, span) for n, (part, span) in enumerate(parts)]
-        yield from shards.each(see, work)
+    return shards.each(see, [(index.directory, part, database, span) for part, span in parts])
 
 
 @dataclass

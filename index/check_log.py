@@ -4,6 +4,7 @@ Each line is parsed once. Reports findings and never raises for bad content. Kno
 of them is in `check_across`, what takes the feed in `check_feed`.
 """
 
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,17 +42,23 @@ def is_damage(findings: Iterable[Finding]) -> bool:
     return any(f.severity == ERROR and f.code not in OF_VALID for f in findings)
 
 
-def see(directory: Path, models: Sequence[str], folder: Path, database: Path | None, span: Span) -> Seen:
-    """Check these models; compare their rows, written to a new folder, with those of the file, if there is one."""
-    folder.mkdir()
+def see(directory: Path, models: Sequence[str], database: Path | None, span: Span) -> Seen:
+    """Check these models; compare their rows with those of the file, if there is one."""
     seen = Seen()
-    longest = fill.write(folder, _sound(directory, models, seen))
-    if database and not is_damage(seen.findings):
-        try:
-            seen.differences = comparing.differences(database, folder, longest, span)
-        except StoreError as error:
-            seen.differences = str(error)
+    sound = _sound(directory, models, seen)
+    with tempfile.TemporaryDirectory(prefix="swindex-") as folder:
+        longest = fill.write(Path(folder), sound if database else _none_of(sound))
+        if database and not is_damage(seen.findings):
+            try:
+                seen.differences = comparing.differences(database, Path(folder), longest, span)
+            except StoreError as error:
+                seen.differences = str(error)
     return seen
+
+
+def _none_of(sound: Iterable[Versions]) -> Iterator[Versions]:
+    """Go through all, as what is seen on the way is wanted."""
+    yield from (versions for versions in sound if not versions)
 
 
 def _sound(directory: Path, models: Sequence[str], seen: Seen) -> Iterator[Versions]:

@@ -1,8 +1,10 @@
 """The numbers of an index: how much it holds, by outcome, location and verdict. Knows records, not files."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from ..schema.conflicts import ConflictKind
@@ -11,9 +13,10 @@ from ..schema.record import Record
 from ..schema.status import INHERITED, REPORTED
 from ..schema.survival import Fate
 from ..schema.types import Location, Outcome, Verdict
-from . import heartbeat
+from . import heartbeat, shards
 from .review import settled_by
 from .store import Index
+from .stored import Stored
 
 
 def stats(index: Index) -> dict[str, Any]:
@@ -25,52 +28,91 @@ def stats(index: Index) -> dict[str, Any]:
     version, None for an empty index), scans_shared (of the scans, those made in another repository), survivals (models;
     their scalars by state), crawl (the last one, see `heartbeat.CRAWL`, and None without one).
     """
-    histories = [h for model_id in index.models() if (h := [record for record, _ in index.versions(model_id)])]
-    newest = [history[-1] for history in histories]
-    counted = [record for record in newest if record.provenance.withdrawn is None]
+    counted = Counter[str]()
+    origins: set[str] = set()
+    newest = ""
+    for part in shards.each(_count, [(index.directory, models) for models in shards.divided(list(index.models()))]):
+        counted.update(part.counted)
+        origins |= part.origins
+        newest = max(newest, part.newest)
     return {
-        "models": len(newest),
-        "versions": sum(len(history) for history in histories),
-        "withdrawn": len(newest) - len(counted),
-        **_of_records(counted),
-        "newest": max((record.provenance.time for history in histories for record in history), default=None),
+        **_told(counted, len(origins)),
+        "newest": newest or None,
         "crawl": heartbeat.read(index.directory)["crawl"],
     }
 
 
-def _of_records(records: list[Record]) -> dict[str, Any]:
-    conflicts = [c for r in records for c in r.status.conflicts]
+# --- counting ---
+
+
+@dataclass
+class _Part:
+    """What some models count, by what is counted and, of enumerations, its word."""
+
+    counted: Counter[str] = field(default_factory=Counter)
+    origins: set[str] = field(default_factory=set)
+    newest: str = ""
+
+
+def _count(directory: Path, models: Sequence[str]) -> _Part:
+    """Count some models; raise StoreError."""
+    index, part = Stored(directory), _Part()
+    for model_id in models:
+        history = [record for record, _ in index.versions_of(model_id)]
+        for record in history[-1:]:
+            part.counted["models"] += 1
+            part.counted["versions"] += len(history)
+            part.newest = max(part.newest, *(r.provenance.time for r in history))
+            if record.provenance.withdrawn is None:
+                part.counted.update(_of_record(record))
+                part.origins |= {o.source.origin for o in record.observations}
+            else:
+                part.counted["withdrawn"] += 1
+    return part
+
+
+def _of_record(record: Record) -> Iterator[str]:
+    """What a record counts for."""
+    conflicts, status = record.status.conflicts, record.status
+    yield f"outcomes {status.outcome}"
+    yield from (f"scans {s.outcome}" for s in record.scans)
+    yield from ("scans_shared" for s in record.scans if s.shared_from)
+    yield from ["survivals"] * bool(record.survivals)
+    yield from (f"fate {s.state}" for survival in record.survivals for s in survival.scalars)
+    for weight in status.weights:
+        yield from ("weights", f"location {weight.location}", f"alone {weight.alone}", f"grouped {weight.grouped}")
+    yield from ("observations" for _ in record.observations)
+    yield from ["models_with_conflicts"] * bool(conflicts)
+    yield from (f"conflicts {c.kind}" for c in conflicts)
+    yield from ("conflicts_open" for c in conflicts if settled_by(c, record.decisions) is None)
+    yield from (f"decisions {d.kind}" for d in record.decisions)
+
+
+# --- telling ---
+
+
+def _told(counted: Counter[str], origins: int) -> dict[str, Any]:
+    def words(what: str, known: Iterable[str | StrEnum]) -> dict[str, int]:
+        return {str(word): counted[f"{what} {word}"] for word in known}
+
     return {
-        "outcomes": _tally((r.status.outcome for r in records), [*Outcome, REPORTED, INHERITED]),
-        "scans": _tally((s.outcome for r in records for s in r.scans), Outcome),
-        "scans_shared": sum(s.shared_from is not None for r in records for s in r.scans),
-        "survivals": _of_survivals(records),
-        "super_weights": _of_weights(records),
-        "observations": sum(len(r.observations) for r in records),
-        "origins": len({o.source.origin for r in records for o in r.observations}),
-        "models_with_conflicts": sum(bool(r.status.conflicts) for r in records),
-        "conflicts": _tally((c.kind for c in conflicts), ConflictKind),
-        "conflicts_open": sum(settled_by(c, r.decisions) is None for r in records for c in r.status.conflicts),
-        "decisions": _tally((d.kind for r in records for d in r.decisions), DecisionKind),
+        "models": counted["models"],
+        "versions": counted["versions"],
+        "withdrawn": counted["withdrawn"],
+        "outcomes": words("outcomes", [*Outcome, REPORTED, INHERITED]),
+        "scans": words("scans", Outcome),
+        "scans_shared": counted["scans_shared"],
+        "survivals": {"models": counted["survivals"], "scalars": words("fate", Fate)},
+        "super_weights": {
+            "total": counted["weights"],
+            "location": words("location", Location),
+            "alone": words("alone", Verdict),
+            "grouped": words("grouped", Verdict),
+        },
+        "observations": counted["observations"],
+        "origins": origins,
+        "models_with_conflicts": counted["models_with_conflicts"],
+        "conflicts": words("conflicts", ConflictKind),
+        "conflicts_open": counted["conflicts_open"],
+        "decisions": words("decisions", DecisionKind),
     }
-
-
-def _of_survivals(records: list[Record]) -> dict[str, Any]:
-    scalars = [s.state for r in records for survival in r.survivals for s in survival.scalars]
-    return {"models": sum(bool(r.survivals) for r in records), "scalars": _tally(scalars, Fate)}
-
-
-def _of_weights(records: list[Record]) -> dict[str, Any]:
-    weights = [w for r in records for w in r.status.weights]
-    return {
-        "total": len(weights),
-        "location": _tally((w.location for w in weights), Location),
-        "alone": _tally((w.alone for w in weights), Verdict),
-        "grouped": _tally((w.grouped for w in weights), Verdict),
-    }
-
-
-def _tally(found: Iterable[str], words: Iterable[str | StrEnum]) -> dict[str, int]:
-    """How often each word was found, also those that were not."""
-    counts = Counter(str(each) for each in found)
-    return {str(word): counts[str(word)] for word in words}

@@ -17,8 +17,9 @@ from .comparing import Difference as Difference
 from .comparing import Span
 from .errors import DamagedFeed, StaleDatabase, StoreError
 from .feed import Entry
+from .files import log_of
 from .gathered import Gathered, gather
-from .opening import DuckDBError, amended, attached, first_line, log_of, private, put_in_place, translated
+from .opening import DuckDBError, amended, attached, first_line, private, put_in_place, translated
 from .opening import open_file as open_file
 from .store import Index
 from .stored import Stored

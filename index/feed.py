@@ -230,7 +230,8 @@ def is_recorded(directory: Path, entry: Entry) -> bool:
 
 def _at_end(directory: Path) -> Entry | None:
     """The change on the last line, found in time that does not grow with the feed; None where that is not plain."""
-    number = bisect_left(range(_MOST), True, key=lambda n: not segment(directory, n).exists()) - 1
+    folder = os.path.join(directory, FOLDER)  # as text: a look-up asks this each time
+    number = bisect_left(range(_MOST), True, key=lambda n: not os.path.exists(f"{folder}/{n:06d}.jsonl")) - 1
     try:
         with open(segment(directory, number), "rb") as file:
             file.seek(max(os.fstat(file.fileno()).st_size - _LONGEST, 0))

@@ -159,6 +159,20 @@ def publish(temporary: Path, path: Path, files: Files = FILES) -> None:
         raise StoreError(f"{path}: not published: {os_reason(error)}") from None
 
 
+def log_of(path: Path) -> Path:
+    """Where DuckDB's write-ahead log of a file lies, while there is one."""
+    return path.with_name(f"{path.name}.wal")
+
+
+def drop_log(path: Path, files: Files = FILES) -> None:
+    """Remove that log, before another file takes the place of this one: it would be read as part of it.
+
+    Raise StoreError.
+    """
+    if log_of(path).exists():
+        remove(log_of(path), files)
+
+
 def rewrite(path: Path, text: str, files: Files = FILES) -> None:
     """Put a small text in place of the last one, whole and durable; raise StoreError."""
     temporary = path.parent / f".{path.name}.tmp"

@@ -18,6 +18,8 @@ from .feed import START, Entry
 from .rows import Table, Versions
 from .tables import LAYOUT, TABLES
 
+_FEW = 1000
+"""Models that DuckDB is given one by one, so that it need not look where none of them can be."""
 _AT_ONCE = 10_000
 """Models whose rows DuckDB loads at once: it holds what it loads in memory, and the files need disk."""
 
@@ -51,7 +53,7 @@ def insert(con: duckdb.DuckDBPyConnection, folder: Path, histories: Iterable[Ver
 def write(folder: Path, histories: Iterable[Versions]) -> int:
     """Write the rows of these models to files in `folder`; the length of the longest line."""
     with ExitStack() as stack:
-        files = [(table, stack.enter_context(_path(folder, table).open("w", encoding="ascii"))) for table in TABLES]
+        files = [(table, stack.enter_context(_path(folder, table).open("w", encoding="utf-8"))) for table in TABLES]
         return max((_write(files, versions) for versions in histories if versions), default=0)
 
 
@@ -73,11 +75,12 @@ def selected(table: Table, folder: Path, longest: int) -> str:
 
 
 def delete(con: duckdb.DuckDBPyConnection, model_ids: list[str]) -> None:
-    """Delete all rows of these models, without a look at the others."""
+    """Delete all rows of these models; if they are few, without a look at the others."""
     if model_ids:
-        marks = ", ".join("?" * len(model_ids))
+        few = len(model_ids) <= _FEW
+        these, given = (", ".join("?" * len(model_ids)), model_ids) if few else ("SELECT unnest(?)", [model_ids])
         for table in TABLES:
-            con.execute(f"DELETE FROM d.{table.name} WHERE model_id IN ({marks})", model_ids)
+            con.execute(f"DELETE FROM d.{table.name} WHERE model_id IN ({these})", given)
 
 
 def _path(folder: Path, table: Table) -> Path:

@@ -7,6 +7,7 @@ A torn last line (no newline at its end, or not JSON) is dropped and reported; a
 import json
 import os
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from ..schema.errors import UsageError
@@ -30,6 +31,7 @@ def path_of(records: Path, model_id: str) -> Path:
     return records / org / f"{name}{SUFFIX}"
 
 
+@lru_cache(256)
 def id_of(path: Path) -> str | None:
     """The model whose log lies at this path; None if the path is not that of a log."""
     model_id = f"{path.parent.name}/{path.name.removesuffix(SUFFIX)}"
@@ -43,7 +45,7 @@ def find_path(records: Path, model_id: str) -> Path | None:
         return exact
     org, name = exact.parent.name.lower(), exact.name.lower()
     for other in sorted(each for each in folders(records) if each.lower() == org):
-        for found in sorted(each for each in logs(records / other) if each.lower() == name):
+        for found in sorted(each for each in names(records / other) if each.lower() == name):
             return records / other / found
     return None
 
@@ -73,7 +75,7 @@ def log_paths(records: Path) -> Iterator[Path]:
 
 def model_ids(records: Path) -> list[str]:
     """The ids of all models with a log, in no order; raise StoreError."""
-    return [f"{org}/{name.removesuffix(SUFFIX)}" for org in folders(records) for name in logs(records / org)]
+    return [f"{org}/{name.removesuffix(SUFFIX)}" for org in folders(records) for name in _files(records / org)]
 
 
 def folders(records: Path) -> list[str]:
@@ -81,8 +83,12 @@ def folders(records: Path) -> list[str]:
     return _listed(records, os.DirEntry.is_dir)
 
 
-def logs(folder: Path) -> list[str]:
-    """The names of the logs of an organisation, in no order; raise StoreError."""
+def names(folder: Path) -> list[str]:
+    """The names in the directory of an organisation that are those of logs, in no order; raise StoreError."""
+    return _listed(folder, lambda entry: _is_log(folder.name, entry.name))
+
+
+def _files(folder: Path) -> list[str]:
     return _listed(folder, lambda entry: _is_log(folder.name, entry.name) and entry.is_file())
 
 

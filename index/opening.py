@@ -17,7 +17,7 @@ from pathlib import Path
 import duckdb
 
 from .errors import StoreError, os_reason
-from .files import FILES, Files, publish, remove
+from .files import FILES, Files, drop_log, log_of, publish
 
 STORAGE = "v1.2.0"
 """Oldest DuckDB that can open the file."""
@@ -94,18 +94,9 @@ def _writing(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def put_in_place(made: Path, path: Path, files: Files = FILES) -> None:
-    """Publish a file that was made privately; raise StoreError.
-
-    What a crash left of the last one's log goes first: it would be read as the new one's.
-    """
-    if log_of(path).exists():
-        remove(log_of(path), files)
+    """Publish a file that was made privately; raise StoreError."""
+    drop_log(path, files)
     publish(made, path, files)
-
-
-def log_of(path: Path) -> Path:
-    """Where DuckDB's write-ahead log of a file lies, while there is one."""
-    return path.with_name(f"{path.name}.wal")
 
 
 # --- amending ---

@@ -18,7 +18,7 @@ Versions = Sequence[tuple[Record, bytes]]
 Rows = Callable[[Versions], Iterable["Row"]]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Row:
     """What the cells of one row are taken from."""
 

@@ -51,7 +51,7 @@ class Spelled:
 
     def _models_of(self, org: str) -> dict[str, list[str]]:
         if org not in self._models:
-            self._models[org] = _by_lower(log.logs(self._records / org))
+            self._models[org] = _by_lower(log.names(self._records / org))
             if len(self._models) > _KEPT:
                 self._models.popitem(last=False)
         self._models.move_to_end(org)

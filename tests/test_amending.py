@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -13,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from swindex.api.download.files import place
 from swindex.index import database, feed, opening
 from swindex.index.check import check
 from swindex.index.errors import StoreError
+from swindex.index.files import FILES, log_of
 from swindex.index.opening import open_file
 from swindex.index.store import Index
 
@@ -55,15 +58,11 @@ def ask(path: Path, sql: str) -> list[tuple[Any, ...]]:
         return con.execute(sql).fetchall()
 
 
-def log_of(index: Index) -> Path:
-    return index.database.with_name("index.duckdb.wal")
-
-
 def require_sound(index: Index) -> None:
     """The file holds what the log does, and there is nothing else beside it."""
     assert database.verify(index) == []
     assert [f for f in check(index) if f.severity == "error" or f.code.startswith("database")] == []
-    assert not log_of(index).exists()
+    assert not log_of(index.database).exists()
 
 
 def test_killed_at_any_moment_the_file_is_as_before_or_after_and_the_next_update_goes_on(index: Index) -> None:
@@ -86,7 +85,7 @@ def test_a_crash_after_the_commit_loses_nothing(index: Index) -> None:
     with program("half", index, "late") as process:
         process.wait()
 
-    assert log_of(index).exists()
+    assert log_of(index.database).exists()
     assert ask(index.database, "SELECT count(*) FROM models") == [(4,)]
     add(index, "org/more")
     database.update(index)
@@ -96,11 +95,21 @@ def test_a_crash_after_the_commit_loses_nothing(index: Index) -> None:
 def test_a_new_file_is_not_read_with_what_a_crash_left_of_the_old_one(index: Index) -> None:
     with program("half", index, "late") as process:
         process.wait()
-    assert log_of(index).exists()
+    assert log_of(index.database).exists()
 
     database.build(index)
 
     require_sound(index)
+
+
+def test_a_downloaded_file_is_not_read_with_what_a_crash_left_of_the_old_one(index: Index, tmp_path: Path) -> None:
+    shutil.copyfile(index.database, tmp_path / "part")
+    with program("half", index, "late") as process:
+        process.wait()
+
+    place(tmp_path / "part", index.database, FILES)
+
+    assert ask(index.database, "SELECT count(*) FROM models") == [(3,)]
 
 
 def test_what_a_crash_left_is_copied_too(index: Index) -> None:

@@ -427,12 +427,18 @@ for make_file in (database.build, database.update):
         make_file(index)
     except StoreError as error:
         print(str(error).count("\\n"), index.database.read_bytes() == before)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+database.update(index)
+print(database.verify(index))
 print(sorted(p.name for p in directory.iterdir()))
 """,
         tmp_path,
     )
 
-    assert (done.stdout, done.stderr) == ("0 True\n0 True\n['changes', 'index.duckdb', 'index.lock', 'records']\n", "")
+    assert (done.stdout, done.stderr) == (
+        "0 True\n0 True\n[]\n['changes', 'index.duckdb', 'index.lock', 'records']\n",
+        "",
+    )
 
 
 def test_an_index_that_may_not_be_written_says_so(tmp_path: Path) -> None:

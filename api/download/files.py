@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ...index.errors import DamagedRelease, StoreError, os_reason
-from ...index.files import Files, close_quietly, make_folder, sync_folder, write_all
+from ...index.files import Files, close_quietly, drop_log, make_folder, sync_folder, write_all
 from ...index.site import ROOT, File
 from ..remote.fetch import Source
 from .counted import Steps
@@ -58,6 +58,7 @@ def digest_of(path: Path) -> str | None:
 def place(part: Path, path: Path, files: Files) -> None:
     """Rename a whole and durable file into its place, durably; raise StoreError."""
     make_folder(path.parent, files)
+    drop_log(path, files)
     try:
         files.replace(part, path)
         sync_folder(path.parent, files)

@@ -12,7 +12,7 @@ from typing import Any
 
 from swindex.index.release import release
 from swindex.index.store import Index
-from tests.bench.listing import peak_mb
+from tests.bench.scale import others
 
 
 class Clock:
@@ -38,7 +38,7 @@ def measured(folder: str, directory: str) -> dict[str, Any]:
         "versions": made.root.seq,
         "seconds": round(seconds, 2),
         "cpu_seconds": round(time.process_time() - used, 2),
-        "peak_mb": round(peak_mb()),
+        **{name: round(value) for name, value in others().items()},
         "ended_at": clock.last,
         "files": len(files),
         "bytes": sum(path.stat().st_size for path in files),
