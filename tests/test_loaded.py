@@ -530,6 +530,27 @@ def test_what_is_no_transformers_model_is_refused(one: Record) -> None:
         api.zero(nn.Linear(2, 2), one)
 
 
+class Adapted(nn.Module):
+    """A module as peft leaves it."""
+
+    def __init__(self, base_layer: nn.Module) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.base_layer(x)  # type: ignore[no-any-return]
+
+
+def test_under_an_adapter_the_weight_itself_is_meant(one: Record) -> None:
+    model, plain = load(ONE), load(ONE)
+    layers: Any = model.get_submodule("model.layers")
+    layers[1].mlp.down_proj = Adapted(layers[1].mlp.down_proj)
+
+    with api.ablated(model, one) as edit, api.ablated(plain, one):
+        assert torch.equal(logits(model), logits(plain))
+    assert str(edit.places[0]) == "model.layers.1.mlp.down_proj.base_layer.weight[67, 172]"
+
+
 def test_a_compiled_model_is_looked_into(one: Record) -> None:
     assert api.intact(torch.compile(load(ONE)), one)
 

@@ -39,17 +39,23 @@ def held(model: nn.Module, name: str) -> Tensor:
     """The tensor that holds a parameter's numbers; raise LoadedError if it is not a plain one, or no more there."""
     try:
         sharded.reshard(model, name)
-        parameter, owner = model.get_parameter(name), model.get_submodule(name.rpartition(".")[0])
+        parameter = plain(model, name)
     except AttributeError:
         raise LoadedError(f"{name}: the model has no such parameter any more; put the module back first") from None
+    return parameter if parameter.device.type != "meta" else _Offloaded.of(model, name).tensor
+
+
+def plain(model: nn.Module, name: str) -> nn.Parameter:
+    """A parameter whose elements are numbers by themselves; raise LoadedError for any other, by name."""
+    parameter, owner = model.get_parameter(name), model.get_submodule(name.rpartition(".")[0])
     kind = f"{type(owner).__module__.partition('.')[0]} {type(owner).__name__}"
-    plain = sharded.is_sharded(parameter) or type(parameter) in (nn.Parameter, Tensor)
-    if not plain or (sharded.is_sharded(parameter) and not sharded.is_settled(parameter)):
+    spread = sharded.is_sharded(parameter)
+    if not (sharded.is_settled(parameter) if spread else type(parameter) in (nn.Parameter, Tensor)):
         raise LoadedError(f"{name} is a {type(parameter).__name__} ({kind}), not a plain parameter: quantized?")
     if parameter.dtype not in INTEGERS:
         dtype = str(parameter.dtype).removeprefix("torch.")
         raise LoadedError(f"{name} is {dtype} ({kind}), quantized; load the model in float32, bfloat16 or float16")
-    return parameter if parameter.device.type != "meta" else _Offloaded.of(model, name).tensor
+    return parameter
 
 
 def read(model: nn.Module, spots: Sequence[Spot]) -> list[Element]:
