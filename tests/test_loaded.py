@@ -3,6 +3,8 @@
 import copy
 import hashlib
 import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -410,6 +412,30 @@ def test_a_model_without_its_numbers_is_refused(one: Record) -> None:
         api.zero(load(ONE).to("meta"), one)
 
 
+# --- spread over processes ---
+
+
+def test_what_is_spread_over_processes_is_changed_where_it_lies(pair: Record, tmp_path: Path) -> None:
+    """Two processes; by rows (FSDP), by columns (tensor parallel), and whole in both."""
+    (tmp_path / "record.json").write_text(pair.model_dump_json())
+    command = [sys.executable, "-m", "tests.spread", str(PAIR), str(tmp_path)]
+    root = Path(__file__).parent.parent
+    started = [
+        subprocess.Popen([*command, str(rank)], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=120) for process in started]
+
+    assert [process.returncode for process in started] == [0, 0], said[0][1] + said[1][1]
+    assert [out.splitlines() for out, _ in said] == [SPREAD, SPREAD]
+
+
+SPREAD = [
+    f"{way}: read 5 4.6667; changed inside True; restored True; flip told L1.R67.C173 bit 31, sums True"
+    for way in ("fsdp", "fsdp after a forward pass", "columns", "replicated")
+]
+
+
 # --- what is refused ---
 
 
@@ -499,27 +525,30 @@ def test_eight_bit_floats_are_refused_by_name(one: Record) -> None:
         api.zero(model, one)
 
 
-def test_what_is_sharded_over_processes_is_refused_by_name(one: Record) -> None:
-    from torch import distributed
-    from torch.distributed.tensor import Shard, distribute_tensor
-
-    model = load(ONE)
-    layers: Any = model.get_submodule("model.layers")
-    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
-    try:
-        mesh = distributed.device_mesh.init_device_mesh("cpu", (1,))
-        whole = layers[1].mlp.down_proj.weight.detach()
-        layers[1].mlp.down_proj.weight = nn.Parameter(distribute_tensor(whole, mesh, [Shard(0)]))
-
-        with pytest.raises(LoadedError, match=r"quantized or sharded over processes"):
-            api.zero(model, one)
-    finally:
-        distributed.destroy_process_group()
-
-
 def test_what_is_no_transformers_model_is_refused(one: Record) -> None:
     with pytest.raises(LoadedError, match="Linear is not a transformers model"):
         api.zero(nn.Linear(2, 2), one)
+
+
+class Adapted(nn.Module):
+    """A module as peft leaves it."""
+
+    def __init__(self, base_layer: nn.Module) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.base_layer(x)  # type: ignore[no-any-return]
+
+
+def test_under_an_adapter_the_weight_itself_is_meant(one: Record) -> None:
+    model, plain = load(ONE), load(ONE)
+    layers: Any = model.get_submodule("model.layers")
+    layers[1].mlp.down_proj = Adapted(layers[1].mlp.down_proj)
+
+    with api.ablated(model, one) as edit, api.ablated(plain, one):
+        assert torch.equal(logits(model), logits(plain))
+    assert str(edit.places[0]) == "model.layers.1.mlp.down_proj.base_layer.weight[67, 172]"
 
 
 def test_a_compiled_model_is_looked_into(one: Record) -> None:

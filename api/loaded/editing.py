@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from ...schema.record import Record
 from ..guarding.judging import Finding, expected_bits
 from .errors import LoadedError
-from .holding import INTEGERS, Element, Spot, copy_of, settle, write
+from .holding import Element, Spot, number_of, settle, write
+from .holding import read as elements
 from .mapping import Place, unwrapped
 from .proving import Proven, check_revision, look, prove
 
@@ -30,23 +31,19 @@ Weights = Iterable[str] | str | None
 class _Slot:
     """A scalar that is changed: its original bits, and the changes that are in force, oldest first."""
 
-    original: Tensor
+    element: Element
+    """The original."""
     changes: list[tuple[object, Change]] = field(default_factory=list)
 
     def now(self) -> Tensor:
         """What the scalar is to hold."""
+        original = number_of(self.element)
         if not self.changes:
-            return self.original
-        value = float(self.original)
+            return original
+        value = float(original)
         for _, change in self.changes:
             value = change(value)
         return torch.tensor(value, dtype=torch.float64)
-
-    @property
-    def element(self) -> Element:
-        """The original, as it would be read."""
-        raw, width = int(self.original.view(INTEGERS[self.original.dtype])), 8 * self.original.dtype.itemsize
-        return Element(str(self.original.dtype).removeprefix("torch."), f"{raw & (1 << width) - 1:0{width // 4}x}")
 
 
 _SLOTS: WeakKeyDictionary[nn.Module, dict[Spot, _Slot]] = WeakKeyDictionary()
@@ -63,9 +60,9 @@ class Edit:
         """Weight id -> its number in the model, without any edit."""
         self._change = change
         try:
-            for spot in self._spots():
-                slots = _SLOTS.setdefault(self.model, {})
-                slot = slots.setdefault(spot, _Slot(copy_of(self.model, spot)))
+            slots, spots = _SLOTS.setdefault(self.model, {}), self._spots()
+            for spot, element in zip(spots, elements(self.model, spots), strict=True):
+                slot = slots.setdefault(spot, _Slot(element))
                 slot.changes.append((self, change))
                 write(self.model, spot, slot.now())
         except BaseException:
@@ -168,9 +165,7 @@ def _mend(seen: Proven, place: Place, found: Finding) -> str:
     bits = expected_bits(place.weight, str(found.dtype))
     if bits is None:
         raise LoadedError(f"{place.weight.id}: the record has no bits for {found.dtype}, so it cannot be put back")
-    dtype = getattr(torch, str(found.dtype))
-    raw = int.from_bytes(bytes.fromhex(bits), "big", signed=True)
-    write(seen.model, place.spot, torch.tensor(raw, dtype=INTEGERS[dtype]).view(dtype))
+    write(seen.model, place.spot, number_of(Element(str(found.dtype), bits)))
     return place.weight.id
 
 

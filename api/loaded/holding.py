@@ -1,7 +1,7 @@
 """Reading and writing single elements of parameters, wherever they are: on any device, or offloaded by accelerate.
 
 What is offloaded to memory is changed there. What is offloaded to disk is never written: the changed tensor lies in
-memory over it and is dropped when all is restored. Quantized and sharded parameters are refused by name.
+memory over it and is dropped when all is restored. Quantized parameters are refused by name.
 """
 
 from collections import defaultdict
@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from . import sharded
 from .errors import LoadedError
 
 Spot = tuple[str, tuple[int, ...]]
@@ -37,35 +38,52 @@ class Element:
 def held(model: nn.Module, name: str) -> Tensor:
     """The tensor that holds a parameter's numbers; raise LoadedError if it is not a plain one, or no more there."""
     try:
-        parameter, owner = model.get_parameter(name), model.get_submodule(name.rpartition(".")[0])
+        sharded.reshard(model, name)
+        parameter = plain(model, name)
     except AttributeError:
         raise LoadedError(f"{name}: the model has no such parameter any more; put the module back first") from None
+    return parameter if parameter.device.type != "meta" else _Offloaded.of(model, name).tensor
+
+
+def plain(model: nn.Module, name: str) -> nn.Parameter:
+    """A parameter whose elements are numbers by themselves; raise LoadedError for any other, by name."""
+    parameter, owner = model.get_parameter(name), model.get_submodule(name.rpartition(".")[0])
     kind = f"{type(owner).__module__.partition('.')[0]} {type(owner).__name__}"
-    if type(parameter) not in (nn.Parameter, Tensor) or type(parameter.data) is not Tensor:
-        what = f"{type(parameter).__name__} ({kind})"
-        raise LoadedError(f"{name} is a {what}, quantized or sharded over processes; load the model plainly")
+    spread = sharded.is_sharded(parameter)
+    if not (sharded.is_settled(parameter) if spread else type(parameter) in (nn.Parameter, Tensor)):
+        raise LoadedError(f"{name} is a {type(parameter).__name__} ({kind}), not a plain parameter: quantized?")
     if parameter.dtype not in INTEGERS:
         dtype = str(parameter.dtype).removeprefix("torch.")
         raise LoadedError(f"{name} is {dtype} ({kind}), quantized; load the model in float32, bfloat16 or float16")
-    return parameter if parameter.device.type != "meta" else _Offloaded.of(model, name).tensor
+    return parameter
 
 
 def read(model: nn.Module, spots: Sequence[Spot]) -> list[Element]:
     """The elements at these places, in order; each device is waited for once."""
-    tensors = {name: held(model, name) for name in {name for name, _ in spots}}
-    by_device: dict[torch.device, list[int]] = defaultdict(list)
+    tensors = {name: held(model, name) for name in dict.fromkeys(name for name, _ in spots)}
+    together: dict[Any, list[int]] = defaultdict(list)
     for number, (name, _) in enumerate(spots):
-        by_device[tensors[name].device].append(number)
+        tensor = tensors[name]
+        together[tensor.device, getattr(tensor, "device_mesh", None)].append(number)
     found: dict[int, int] = {}
     with torch.no_grad():
-        for numbers in by_device.values():
+        for (_, mesh), numbers in together.items():
             raw = torch.stack([_raw(tensors[spots[n][0]], spots[n][1]) for n in numbers])
-            found.update(zip(numbers, raw.tolist(), strict=True))
+            found.update(zip(numbers, (raw if mesh is None else sharded.summed(mesh, raw)).tolist(), strict=True))
     return [_element(tensors[name].dtype, found[n]) for n, (name, _) in enumerate(spots)]
 
 
 def _raw(tensor: Tensor, index: tuple[int, ...]) -> Tensor:
-    return tensor.detach()[index].view(INTEGERS[tensor.dtype]).to(torch.int64)
+    """The bits of an element as an integer; 0 where another process answers for it."""
+    part, at = _part(tensor.detach(), index)
+    if at is None or (sharded.is_sharded(tensor) and not sharded.is_first(tensor)):
+        return torch.zeros((), dtype=torch.int64, device=part.device)
+    return part[at].view(INTEGERS[tensor.dtype]).to(torch.int64)
+
+
+def _part(tensor: Tensor, index: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...] | None]:
+    """What this process holds of a tensor, and the index in it; None if the element lies in another process."""
+    return sharded.local(tensor, index) if sharded.is_sharded(tensor) else (tensor, index)
 
 
 def _element(dtype: torch.dtype, raw: int) -> Element:
@@ -73,10 +91,11 @@ def _element(dtype: torch.dtype, raw: int) -> Element:
     return Element(str(dtype).removeprefix("torch."), f"{raw & (1 << width) - 1:0{width // 4}x}")
 
 
-def copy_of(model: nn.Module, spot: Spot) -> Tensor:
-    """An element as a tensor of its own, in memory, with its bits."""
-    name, index = spot
-    return held(model, name).detach()[index].to("cpu", copy=True)
+def number_of(element: Element) -> Tensor:
+    """An element as a tensor in memory, with its bits."""
+    dtype = getattr(torch, element.dtype)
+    raw = int.from_bytes(bytes.fromhex(element.bits), "big", signed=True)
+    return torch.tensor(raw, dtype=INTEGERS[dtype]).view(dtype)
 
 
 def write(model: nn.Module, spot: Spot, value: Tensor) -> None:
@@ -86,7 +105,9 @@ def write(model: nn.Module, spot: Spot, value: Tensor) -> None:
     if model.get_parameter(name).device.type == "meta":
         tensor = _Offloaded.of(model, name).writable()
     with torch.inference_mode(tensor.is_inference()), torch.no_grad():
-        tensor[index] = value.to(tensor.dtype).to(tensor.device)
+        part, at = _part(tensor, index)
+        if at is not None:
+            part[at] = value.to(tensor.dtype).to(part.device)
 
 
 def settle(model: nn.Module, names: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from ...crawler.architectures.placement import assign
 from ...schema.weight import SuperWeight
 from .errors import LoadedError, NotFoundInModel
-from .holding import Spot, canonical
+from .holding import Spot, canonical, plain
 
 Index = tuple[int, ...]
 
@@ -47,9 +47,11 @@ class Place:
 
 
 def unwrapped(model: Any) -> PreTrainedModel:
-    """The transformers model within what compilers and data parallelism put around it; raise LoadedError."""
+    """The transformers model within what compilers, data parallelism and peft put around it; raise LoadedError."""
     while not isinstance(model, PreTrainedModel):
         inner = next((getattr(model, n) for n in ("_orig_mod", "module") if hasattr(model, n)), None)
+        if inner is None and hasattr(model, "get_base_model"):
+            inner = model.get_base_model()
         if inner is None:
             raise LoadedError(f"{type(model).__name__} is not a transformers model; give the PreTrainedModel itself")
         model = inner
@@ -70,10 +72,10 @@ def locate(model: PreTrainedModel, weights: Iterable[SuperWeight]) -> tuple[Plac
 
 
 def _place(model: PreTrainedModel, weight: SuperWeight, parameters: dict[str, nn.Parameter], row: Any) -> Place:
-    _, target, _, converter = row
+    target, converter = _under_adapter(row[1], parameters), row[3]
     if target not in parameters:
         raise NotFoundInModel(f"{_named(model, weight)}: no parameter {target}; {_instead(target, model)}")
-    shape = tuple(parameters[target].shape)
+    shape = tuple(plain(model, target).shape)
     index, stored = weight.index, weight.shape
     for operation in converter.operations if converter else ():
         move = _MOVES.get(type(operation).__name__)
@@ -85,6 +87,13 @@ def _place(model: PreTrainedModel, weight: SuperWeight, parameters: dict[str, nn
         expected = f"index {list(index)} of {list(stored) if stored else 'a tensor'}"
         raise NotFoundInModel(f"{_named(model, weight)}: {target} has shape {list(shape)}, expected {expected}")
     return Place(weight, target, index)
+
+
+def _under_adapter(target: str, parameters: dict[str, nn.Parameter]) -> str:
+    """The name of a parameter around whose module peft has put an adapter: that of the weight under it."""
+    path, _, leaf = target.rpartition(".")
+    under = f"{path}.base_layer.{leaf}"
+    return under if target not in parameters and under in parameters else target
 
 
 def _within(index: Index, shape: Index) -> bool:

@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 from ...schema.record import Record
 from .editing import Weights, proven
+from .errors import LoadedError
 from .holding import held
+from .sharded import is_sharded
 
 
 class Mask(NamedTuple):
@@ -40,4 +42,6 @@ def modules(model: Any, record: Record | str, weights: Weights = None, *, any_re
 def _empty(model: nn.Module, name: str) -> Mask:
     path, _, leaf = name.rpartition(".")
     tensor = held(model, name)
+    if is_sharded(tensor):
+        raise LoadedError(f"{name} is spread over processes; make masks of the model before it is sharded")
     return Mask(model.get_submodule(path), leaf, torch.zeros(tensor.shape, dtype=torch.bool, device=tensor.device))

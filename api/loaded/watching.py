@@ -23,6 +23,7 @@ from .editing import Weights
 from .holding import INTEGERS, Element, held, read
 from .mapping import Place
 from .proving import check_revision, look, prove
+from .sharded import is_sharded
 
 CHUNKS = {"cpu": 1 << 17}
 """Words that are summed at a time, by the kind of device: what stays in a processor's cache."""
@@ -140,9 +141,10 @@ def _changed(place: Place, old: Element, new: Element) -> Changed:
 
 
 def _sums(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Parameter name -> a sum for each of its rows, on its device; tied ones once."""
+    """Parameter name -> a sum for each of its rows, on its device; tied ones once, of a shard the rows it has."""
     for name, _ in model.named_parameters():
-        yield name, _of_rows(held(model, name).detach())
+        tensor: Any = held(model, name).detach()
+        yield name, _of_rows(tensor.to_local() if is_sharded(tensor) else tensor)
 
 
 def _of_rows(tensor: Tensor) -> Tensor:
