@@ -510,6 +510,13 @@ def test_a_fine_tune_gets_its_base_s_recipe_and_is_told_so(run: Run) -> None:
     assert "# INHERITED from org/found: nothing was measured in org/tuned itself." in done.out
 
 
+def test_a_base_may_be_named_for_a_model_that_the_index_does_not_have(run: Run) -> None:
+    done = run("org/unknown", "--base", "org/found", "--for", "llm-compressor")
+
+    assert done.status == 0
+    assert "# INHERITED from org/found: nothing was measured in org/unknown itself." in done.out
+
+
 def test_json_has_the_file_and_what_stands_in_its_comment(run: Run) -> None:
     told = json.loads(run("org/found", "--for", "llama.cpp", "--json").out)
 
