@@ -78,6 +78,8 @@ def test_the_commands_are_those_that_exist() -> None:
         "history",
         "changes",
         "plot",
+        "recipe",
+        "card",
         "search",
         "scan",
         "crawl",

@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from swindex.api import Client
 from swindex.api.main import main
 from swindex.api.recipes import gguf
+from swindex.api.recipes.cost import of_checkpoint
 from swindex.api.recipes.kept import chosen
 from swindex.api.recipes.names import UnnamedTensor, names_of
 from swindex.api.recipes.recipe import NothingKnown, recipe
@@ -412,6 +413,39 @@ def test_without_shapes_the_cost_is_unknown_and_said_to_be() -> None:
     assert "Cost: bits per weight unknown: the record has no shapes; --checkpoint DIR counts them." in made.comment
 
 
+def stacked(folder: Path) -> Record:
+    """A checkpoint whose four experts lie in one tensor (4, 16, 32), and a record with weights in two of them."""
+    name = "model.layers.1.mlp.experts.down_proj"
+    folder.mkdir()
+    save_file({name: torch.ones(4, 16, 32, dtype=torch.bfloat16)}, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"model_type": "qwen3_moe"}))
+    more = {"tensor": name, "shape": None, "scan": None, "group": None}
+    places = [(e, weight_id(1, 2, 3, e)) for e in (1, 3)]
+    weights = tuple(make.weight(1, 2, 3, id=i, expert=e, index=(e, 2, 3), **more) for e, i in places)
+    return make.make({"model": make.model(), "super_weights": weights, "observations": (make.observation(),)})
+
+
+@pytest.mark.parametrize(
+    ("tool", "units", "matrices"),
+    [
+        ("gptqmodel", [f"model.layers.1.mlp.experts.{e}.down_proj" for e in (1, 3)], 2),
+        ("torchao", ["model.layers.1.mlp.experts.down_proj"], 4),
+        ("transformers", ["model.layers.1.mlp.experts"], 0),
+    ],
+)
+def test_of_experts_in_one_stored_tensor_as_few_are_kept_as_the_tool_can(
+    tool: str, units: list[str], matrices: int, tmp_path: Path
+) -> None:
+    chosen_tool = tool_of(tool)
+    record = stacked(tmp_path / "model")
+    cost = of_checkpoint(
+        LocalCheckpoint(tmp_path / "model"), chosen(record).kept, chosen_tool, chosen_tool.schemes[0], None
+    )
+
+    assert list(recipe(record, chosen_tool, chosen_tool.schemes[0]).units) == units
+    assert cost.kept == matrices * 16 * 32
+
+
 def test_where_experts_stay_as_they_are_by_themselves_nothing_is_added() -> None:
     tool = tool_of("bitsandbytes")
 
@@ -508,6 +542,13 @@ def test_a_fine_tune_gets_its_base_s_recipe_and_is_told_so(run: Run) -> None:
 
     assert done.status == 0
     assert "# INHERITED from org/found: nothing was measured in org/tuned itself." in done.out
+
+
+def test_a_base_may_be_named_for_a_model_that_the_index_does_not_have(run: Run) -> None:
+    done = run("org/unknown", "--base", "org/found", "--for", "llm-compressor")
+
+    assert done.status == 0
+    assert "# INHERITED from org/found: nothing was measured in org/unknown itself." in done.out
 
 
 def test_json_has_the_file_and_what_stands_in_its_comment(run: Run) -> None:

@@ -30,6 +30,12 @@ def recipe(
             "refused), and the bits of all of it counted.",
         ),
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="The base model whose weights count, where the index has none of MODEL itself."
+        ),
+    ] = None,
     out: Out = None,
     force: Force = False,
     index: ReadIndex = None,
@@ -45,7 +51,7 @@ def recipe(
     chosen = tool_of(tool)
     how = scheme_of(chosen, scheme)
     client = Client(index, offline=offline)
-    found = client.lookup(model)
+    found = client.lookup(model, base=base)
     record = client.record(found.inherited_from.id if found.inherited_from else model)
     done = made(record, chosen, how, model, _opened(checkpoint, model))
     if json:

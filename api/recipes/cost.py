@@ -51,7 +51,7 @@ def unknown(why: str) -> Cost:
 
 def of_record(kept: Sequence[Kept], tool: Tool, scheme: Scheme, parameters: int | None) -> Cost:
     """What is added, from the shapes and the size that a record has; the rest needs a checkpoint."""
-    shapes = [k.shape for k in kept if k.shape is not None]
+    shapes = [k.shape[-2:] for k in kept if k.shape is not None]
     if parameters is None or len(shapes) < len(kept):
         return unknown("the record has no shapes; --checkpoint DIR counts them")
     if scheme.bits is None:
@@ -62,7 +62,7 @@ def of_record(kept: Sequence[Kept], tool: Tool, scheme: Scheme, parameters: int 
     if fused and tool.shares:
         return unknown("the unit holds all experts of a layer; --checkpoint DIR counts them")
     count = sum(prod(shape) for shape in shapes)
-    high = sum(prod(k.shape) * 8 * _WIDTHS.get(k.dtype or "", 2) for k in kept if k.shape)
+    high = sum(prod(k.shape[-2:]) * 8 * _WIDTHS.get(k.dtype or "", 2) for k in kept if k.shape)
     quantized = sum(scheme.bits(prod(shape[:-1]), shape[-1]) for shape in shapes)
     return Cost(None, None, Fraction(high - quantized, parameters), parameters, count)
 
@@ -74,19 +74,28 @@ def of_checkpoint(
     model = whole(checkpoint.tensors, checkpoint.config)
     if scheme.bits is None and model.is_special:
         return unknown("llama.cpp has rules of its own for this model; llama-quantize --dry-run counts them")
-    units = {(_form(k.tensor), tool.unit_of(names_of(k.tensor, k.expert, architecture))) for k in kept}
     layers = {k.layer for k in kept}
-    total = quantized = protected = count = 0
+    total, count, quantized, protected = 0, Fraction(0), 0, Fraction(0)
     for info in checkpoint.tensors.values():
         own = prod(info.shape)
-        bits = _quantized(info, scheme, model)
         high = own * (_unquantized(info) if scheme.bits is None else info.bits)
-        is_kept = bits is not None and (_form(info.name), _unit(info.name, tool, architecture)) in units
-        total, count = total + own, count + own * is_kept
+        bits = _quantized(info, scheme, model)
+        part = Fraction(0) if bits is None else _part(info, kept, tool, architecture)
+        low = high if bits is None else _quantized(info, scheme, model, layers) or 0
+        total, count = total + own, count + own * part
         quantized += high if bits is None else bits
-        protected += high if bits is None or is_kept else _quantized(info, scheme, model, layers) or 0
-    without, with_it = Fraction(quantized, total), Fraction(protected, total)
-    return Cost(without, with_it, with_it - without, total, count)
+        protected += part * high + (1 - part) * low
+    without, with_it = Fraction(quantized, total), protected / total
+    return Cost(without, with_it, with_it - without, total, int(count))
+
+
+def _part(info: TensorInfo, kept: Sequence[Kept], tool: Tool, architecture: str | None) -> Fraction:
+    """How much of a tensor is kept: of stacked experts (E, ., .) those that the tool can take apart."""
+    inside = {k.expert for k in kept if k.tensor == info.name}
+    if len(info.shape) == 3 and inside and None not in inside and not tool.shares:
+        return Fraction(len(inside), info.shape[0])
+    units = {(_form(k.tensor), tool.unit_of(names_of(k.tensor, k.expert, architecture))) for k in kept}
+    return Fraction(bool(inside) or (_form(info.name), _unit(info.name, tool, architecture)) in units)
 
 
 def _unquantized(info: TensorInfo) -> int:

@@ -22,7 +22,7 @@ _WHOLE = (Granularity.ROW, Granularity.EXPERT)
 
 @dataclass
 class Kept:
-    """A stored tensor that is to keep its precision, and what is in it."""
+    """A stored matrix that is to keep its precision (of an expert where there are such), and what is in it."""
 
     tensor: str
     layer: int
@@ -45,8 +45,8 @@ class Chosen(NamedTuple):
 
 
 def chosen(record: Record) -> Chosen:
-    """The tensors of a record to keep, in the order of layers."""
-    by_tensor: dict[str, Kept] = {}
+    """The matrices of a record to keep, in the order of layers."""
+    by_matrix: dict[tuple[str, int | None], Kept] = {}
     standing = {s.weight: s for s in record.status.weights}
     left_out: list[str] = []
     for weight in record.super_weights:
@@ -55,15 +55,16 @@ def chosen(record: Record) -> Chosen:
             left_out.append(place)
             continue
         found = Kept(weight.tensor, weight.layer, weight.expert, weight.shape, weight.dtype)
-        kept = by_tensor.setdefault(weight.tensor, found)
+        kept = by_matrix.setdefault((weight.tensor, weight.expert), found)
         kept.words.append(f"{place} {words_of(status)}")
         kept.weights.append(weight)
     for tensor, target in _claimed_whole(record.observations):
-        kept = by_tensor.setdefault(tensor, Kept(tensor, target.layer, target.expert))
+        kept = by_matrix.setdefault((tensor, target.expert), Kept(tensor, target.layer, target.expert))
         word = f"{short(target.model_dump())} claimed as a whole, reported"
         kept.words += [word] if word not in kept.words else []
     measured = any(Basis.MEASURED in (s.alone_basis, s.grouped_basis) for s in record.status.weights)
-    return Chosen(tuple(sorted(by_tensor.values(), key=lambda k: (k.layer, k.tensor))), tuple(left_out), measured)
+    ordered = sorted(by_matrix.values(), key=lambda k: (k.layer, k.tensor, k.expert or 0))
+    return Chosen(tuple(ordered), tuple(left_out), measured)
 
 
 def words_of(status: WeightStatus) -> str:

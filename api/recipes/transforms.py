@@ -27,6 +27,8 @@ NEAR = 0.5
 """Relative change of a recorded value that a cast or a fine-tune explains; transforms change more."""
 OUTLIER = 8.0
 """Times the median |w| of its row and its column: less is no outlier. Of normal numbers 1 in 10 million are above."""
+MOST = 1 << 20
+"""Elements of a line or a norm that are read at most; no model is as wide."""
 _GAIN = re.compile(r"(norm|(^|[._])ln)[^.]*\.(weight|scale|gamma)$", re.IGNORECASE)
 
 
@@ -116,11 +118,9 @@ def _kind(check: Check, lines: Lines) -> tuple[str, str]:
 
 def is_folded(checkpoint: Checkpoint) -> bool:
     """Whether the gains of all norms in the layers are exactly one, or all zero."""
-    gains = [
-        t for t in checkpoint.tensors.values() if len(t.shape) == 1 and _GAIN.search(t.name) and NUMBER.search(t.name)
-    ]
-    values = {_constant(info, checkpoint) for info in gains}
-    return values in ({1.0}, {0.0})
+    vectors = (t for t in checkpoint.tensors.values() if len(t.shape) == 1 and t.shape[0] <= MOST)
+    gains = (t for t in vectors if _GAIN.search(t.name) and NUMBER.search(t.name))
+    return {_constant(info, checkpoint) for info in gains} in ({1.0}, {0.0})
 
 
 def _constant(info: TensorInfo, checkpoint: Checkpoint) -> float | None:
@@ -141,6 +141,8 @@ def _lines(weight: SuperWeight, checkpoint: Checkpoint) -> Lines | None:
         return None
     if len(info.shape) != len(at) or any(i >= n for i, n in zip(at, info.shape, strict=True)) or weight.packed:
         return None
+    if max(info.shape[-2:]) > MOST:
+        return None
     along, across = _line(info, at, len(at) - 1, checkpoint), _line(info, at, len(at) - 2, checkpoint)
     value = along.pop(at[-1])
     across.pop(at[-2])
@@ -154,6 +156,8 @@ def _line(info: TensorInfo, at: tuple[int, ...], axis: int, checkpoint: Checkpoi
     strides = [math.prod(info.shape[n + 1 :]) for n in range(len(at))]
     first = sum(i * stride for n, (i, stride) in enumerate(zip(at, strides, strict=True)) if n != axis)
     count, step = info.shape[axis], strides[axis]
-    start = info.start + first * size
-    data = bytes(checkpoint.read_range(info.file, start, start + ((count - 1) * step + 1) * size))
-    return [decode_bits(bits_of(data[n : n + size]), dtype) for n in range(0, len(data), step * size)]
+    starts = range(info.start + first * size, info.start + (first + count * step) * size, step * size)
+    if step == 1:
+        data = bytes(checkpoint.read_range(info.file, starts.start, starts.stop))
+        return [decode_bits(bits_of(data[n : n + size]), dtype) for n in range(0, len(data), size)]
+    return [decode_bits(bits_of(bytes(checkpoint.read_range(info.file, n, n + size))), dtype) for n in starts]
