@@ -78,6 +78,7 @@ def test_the_commands_are_those_that_exist() -> None:
         "history",
         "changes",
         "plot",
+        "study",
         "search",
         "scan",
         "crawl",
