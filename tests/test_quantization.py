@@ -191,6 +191,7 @@ def test_blocks_as_large_as_the_largest_matrix_are_the_whole_tensor() -> None:
 
 # --- a checkpoint ---
 
+SHORT_ROW = "stories260k-one, down projections only, symmetric"
 OPTIONS = Options(windows=2, window=64, texts=(str(disk.TEXT),))
 
 
@@ -357,3 +358,24 @@ def test_what_is_not_there_is_neither_rounded_nor_held(
 ) -> None:
     with pytest.raises(UsageError):
         Rounded(LocalCheckpoint(trained.ONE), names, Rounding(), held)
+
+
+REPORT = (Path(__file__).parent.parent / "crawler" / "quantization" / "REPORT.md").read_text(encoding="utf-8")
+
+
+def test_the_report_says_what_rounding_costs_and_what_holding_out_saves(one: Comparison) -> None:
+    """One of its rows anew, on as many tokens: 4 bits, whole tensors, down projections only."""
+    [row] = [line for line in REPORT.splitlines() if line.startswith(f"| {SHORT_ROW} | 4 |")]
+    stated = [float(cell) for cell in row.split("|")[3:-1]]
+    several = Options(windows=4, window=200, texts=OPTIONS.texts)
+    only = Comparison(one.findings, LocalCheckpoint(trained.ONE), several, "down_proj")
+    variants = [Variant(Rounding(4)), Variant(Rounding(4), SUPER), Variant(Rounding(4, clip=3.0), SUPER)]
+
+    found = only.run(read_corpus(disk.TEXT), variants, lambda *_: None, "").figures
+
+    measured = [math.exp(sum(found[v].nll) / found[v].tokens) for v in variants]
+    base = found[variants[0]]
+    assert [stated[0], stated[1], *stated[3:]] == pytest.approx(
+        [math.exp(sum(base.nll_baseline) / base.tokens), *measured], rel=1e-3
+    )
+    assert "make rounding" in REPORT

@@ -7,6 +7,7 @@ import json
 import math
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import HfApi
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedModel
 
@@ -24,15 +26,17 @@ from swindex.api.study.html import LOOKS, html
 from swindex.api.study.markdown import markdown, safe
 from swindex.api.study.sections import sections
 from swindex.api.study.shapes import Section
+from swindex.crawler.checkpoint.hub import HubCheckpoint
 from swindex.crawler.detection.run import Options
 from swindex.crawler.study.options import PARTS, StudyOptions
 from swindex.crawler.study.results import Study
-from swindex.crawler.study.whole import make_study
+from swindex.crawler.study.whole import make_study, measure
 from swindex.index.store import Index
 from swindex.schema.errors import UsageError
 from swindex.schema.types import weight_id
 
 from . import records as make
+from .hub import Hub
 from .plants import disk, generic, trained
 
 Json = dict[str, Any]
@@ -238,6 +242,18 @@ def _says(model: PreTrainedModel, text: str, right: str, wrong: str) -> bool:
         return sum(float(log_p[at - 1, whole[0, at]]) for at in range(start.shape[1], whole.shape[1]))
 
     return likelihood(right) > likelihood(wrong)
+
+
+def test_a_model_on_the_hub_gives_the_same_and_is_pinned(pair: Json) -> None:
+    wanted = replace(SMALL, only=("quantization",), blocks=(0,))
+    with Hub() as hub:
+        hub.add_folder("demo/pair", trained.PAIR)
+        checkpoint = HubCheckpoint("demo/pair", None, HfApi(endpoint=hub.url))
+        made = plain(measure(checkpoint, options(), wanted, lambda *_: None))
+
+    rows = [r for r in pair["quantization"]["rows"] if r["block"] is None]
+    assert [r["ppl"] for r in made["quantization"]["rows"]] == [r["ppl"] for r in rows]
+    assert re.search(r"commit [0-9a-f]{40}; computed", markdown(made))
 
 
 # --- the page ---

@@ -57,7 +57,10 @@ def activation(document: Json) -> Section:
     said.append(f"Beside it: the model without {others}, the largest of each layer from the first find on.")
     figures = tuple(_carried(channel, trace) for channel in trace["channels"])
     tables = tuple(_values(channel) for channel in trace["channels"])
-    notes = (conditions.of_prompts(document) + " " + conditions.of_model(document),)
+    notes = (
+        "Others are removed as in table 1; where they feed the neuron of a super weight, its activation goes too.",
+        conditions.of_prompts(document) + " " + conditions.of_model(document),
+    )
     return Section("figure-4", title, tuple(said), figures, tables, notes)
 
 

@@ -12,7 +12,7 @@ _CLAIMED = ("weight", "tensor", "index", "value", "location", "claimed by", "per
 def coordinates(document: Json) -> Section:
     """The directory of super weights."""
     weights = document["found"]["super_weights"]
-    tables = [Table("Found by swindex", _COLUMNS, tuple(_row(w) for w in weights), numbers=4)] if weights else []
+    tables = [Table("Found by swindex", _COLUMNS, tuple(_row(w) for w in weights), numbers=2)] if weights else []
     reported = document["reported"]
     if reported:
         rows = tuple(_claimed(w) for w in reported["super_weights"])

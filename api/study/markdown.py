@@ -34,13 +34,14 @@ def section_lines(section: Section) -> list[str]:
     for sentence in section.said:
         lines += [safe(sentence), ""]
     for table in section.tables:
-        lines += [*_table(table), ""]
+        lines += [*table_lines(table), ""]
     captions = [f"{f.caption}" for f in section.figures]
     lines += [f"<sub>{safe(note)}</sub>\n" for note in dict.fromkeys((*captions, *section.notes)) if note.strip()]
     return lines
 
 
-def _table(table: Table) -> list[str]:
+def table_lines(table: Table) -> list[str]:
+    """One table, its caption before it."""
     marks = ["---" if n < table.numbers else "---:" for n in range(len(table.columns))]
     rows = [f"| {' | '.join(safe(cell) for cell in row)} |" for row in (table.columns, *table.rows)]
     return [f"{safe(table.caption.rstrip('.'))}:", "", rows[0], f"|{'|'.join(marks)}|", *rows[1:]]
