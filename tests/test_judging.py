@@ -15,15 +15,16 @@ from safetensors import safe_open
 
 from swindex.crawler.crawling.jobs import Job
 from swindex.crawler.detection.options import Options
-from swindex.crawler.judging.decide import accepted, rejected
+from swindex.crawler.judging.decide import accepted, accepted_if_confirmed, rejected
 from swindex.crawler.judging.rescan import Bounds, in_worker
 from swindex.crawler.parts.result import scan_id_of
 from swindex.index.check import check
 from swindex.index.store import Index
 from swindex.index.submissions.accepting import NothingToAppend, confirmations
-from swindex.index.submissions.document import make
+from swindex.index.submissions.document import Submission, make
 from swindex.index.submissions.entry import Entry
 from swindex.index.submissions.states import State, WrongState
+from swindex.index.versions import withdraw
 from swindex.schema.model import Model
 from swindex.schema.record import Record
 from swindex.schema.scan import LayerProfile, Settings
@@ -502,6 +503,49 @@ def test_an_acceptance_that_was_killed_after_the_append_is_repeated_without_a_se
 
     assert (again.state, again.last.figures["version"]) == (State.ACCEPTED, 1)
     assert len(desk.index.history(ONE)) == 1
+
+
+# --- without a curator ---
+
+
+def at_once(desk: Desk, sent: Submission, by: str = "alice") -> Entry:
+    return accepted_if_confirmed(desk.store, desk.index, desk.check(sent, by), CURATOR, now=desk.now)
+
+
+def test_what_our_own_scan_confirms_can_be_accepted_at_once(desk: Desk, hub: Hub) -> None:
+    assert (at_once(desk, document(hub)).state, at_once(desk, request(hub, NONE)).state) == (State.ACCEPTED,) * 2
+
+
+def test_what_was_not_scanned_here_waits_for_a_curator(hub: Hub, tmp_path: Path) -> None:
+    desk = Desk(hub, tmp_path, SMALL)
+
+    assert at_once(desk, document(hub)).state is State.NEEDS_REVIEW
+
+
+def test_what_takes_another_commit_s_place_waits_for_a_curator(desk: Desk, hub: Hub) -> None:
+    desk.accept(document(hub))
+    next_commit(hub)
+
+    done = at_once(desk, document(hub, parent=desk.index.read(ONE).provenance.digest), "bob")
+
+    assert (done.state, "rescan-agrees" in codes(done)) == (State.NEEDS_REVIEW, True)
+
+
+def test_what_would_bring_back_a_withdrawn_record_waits_for_a_curator(desk: Desk, hub: Hub) -> None:
+    desk.accept(document(hub))
+    desk.index.add(ONE, lambda p: p and withdraw(p, "a mistake", "2026-11-21T14:00:00Z"), "me", "2026-11-21T14:00:00Z")
+
+    assert codes(done := at_once(desk, document(hub, options=BOBS), "bob"))[0] == "withdrawn"
+    assert done.state is State.NEEDS_REVIEW
+
+
+def test_a_check_that_breaks_off_is_a_finding_and_holds_up_no_other(hub: Hub, tmp_path: Path) -> None:
+    def broken(_: Job) -> Any:
+        raise LookupError("as nobody foresaw")
+
+    done = Desk(hub, tmp_path, scan=broken).check(document(hub))
+
+    assert (done.state, codes(done)) == (State.NEEDS_REVIEW, ["bits-same", "broke-off"])
 
 
 # --- our own scan ---
