@@ -11,19 +11,25 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub import HfApi
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
 from safetensors import safe_open
 
 from swindex.crawler.crawling.jobs import Job
 from swindex.crawler.detection.options import Options
-from swindex.crawler.judging.decide import accepted, rejected
+from swindex.crawler.judging.decide import accepted, accepted_if_confirmed, rejected
 from swindex.crawler.judging.rescan import Bounds, in_worker
 from swindex.crawler.parts.result import scan_id_of
 from swindex.index.check import check
 from swindex.index.store import Index
 from swindex.index.submissions.accepting import NothingToAppend, confirmations
-from swindex.index.submissions.document import make
+from swindex.index.submissions.document import Submission, make
 from swindex.index.submissions.entry import Entry
 from swindex.index.submissions.states import State, WrongState
+from swindex.index.versions import withdraw
+from swindex.schema.canonical import digest_of
+from swindex.schema.errors import SwindexError
 from swindex.schema.model import Model
 from swindex.schema.record import Record
 from swindex.schema.scan import LayerProfile, Settings
@@ -146,8 +152,8 @@ def test_free_words_of_a_submitter_go_into_no_record(desk: Desk, hub: Hub) -> No
         scan["settings"].update(corpora=[harm], compute_dtype=harm, constants={harm: harm})
         for prompt in scan["settings"]["prompts"]:
             prompt["name"] = harm
-        for event in scan["events"]:
-            event["token"]["text"] = harm
+        for each in scan["eachs"]:
+            each["token"]["text"] = harm
         for effect in record["effects"]:
             effect["corpus"]["name"] = harm
         record["provenance"]["submitter"] = harm
@@ -387,6 +393,56 @@ def test_what_a_curator_rejects_keeps_the_reason_and_can_be_checked_again(desk: 
     assert desk.judge.check(gone, CURATOR).state is State.NEEDS_REVIEW
 
 
+# --- whatever is changed ---
+
+
+def leaves(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The paths of all values of a document that hold no others."""
+    inner = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else None
+    if inner is None:
+        yield path
+    else:
+        for key, value in inner:
+            yield from leaves(value, (*path, key))
+
+
+ANY = st.none() | st.booleans() | st.integers(0, 300) | st.floats(-10, 10) | st.sampled_from(["x", "40a00000", SPIKE])
+
+
+PARTS = ("super_weights", "effects", "groups", "scans", "model")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(PARTS), st.integers(0, 10**4), ANY)
+def test_whatever_is_changed_in_a_record_what_counts_as_measured_is_our_own_scan(
+    hub: Hub, tmp_path: Path, part: str, where: int, value: Any
+) -> None:
+    def changed(record: dict[str, Any]) -> None:
+        paths = [p for p in leaves(record) if p[0] == part]
+        *parents, last = paths[where % len(paths)]
+        held: Any = record
+        for key in parents:
+            held = held[key]
+        held[last] = value
+
+    desk = Desk(hub, tmp_path / str(len(list(tmp_path.iterdir()))))
+    try:
+        sent = altered(document(hub), changed)
+    except (SwindexError, ValidationError):  # it cannot be made whole: then as it is, under a digest that fits
+        record = record_of(hub).model_dump(mode="json")
+        changed(record)
+        record["provenance"]["digest"] = digest_of(record)
+        sent = make(ONE, sha_of(hub, ONE), record=record)
+    done = at_once(desk, sent)
+    event(f"{done.state}: {', '.join(codes(done))}" if done.state is not State.ACCEPTED else "accepted")
+
+    ours = scanned(Job(ONE, sha_of(hub, ONE)), OURS, desk.api).result
+    held = list(desk.index.read(ONE).super_weights) if done.state is State.ACCEPTED else []
+    assert done.state in (State.ACCEPTED, State.REJECTED, State.NEEDS_REVIEW)
+    assert [w for w in held if w.scan is not None] == (list(ours.super_weights) if held else [])
+    assert {w.id for w in held} <= {SPIKE}
+
+
 # --- what cannot be told yet ---
 
 
@@ -502,6 +558,49 @@ def test_an_acceptance_that_was_killed_after_the_append_is_repeated_without_a_se
 
     assert (again.state, again.last.figures["version"]) == (State.ACCEPTED, 1)
     assert len(desk.index.history(ONE)) == 1
+
+
+# --- without a curator ---
+
+
+def at_once(desk: Desk, sent: Submission, by: str = "alice") -> Entry:
+    return accepted_if_confirmed(desk.store, desk.index, desk.check(sent, by), CURATOR, now=desk.now)
+
+
+def test_what_our_own_scan_confirms_can_be_accepted_at_once(desk: Desk, hub: Hub) -> None:
+    assert (at_once(desk, document(hub)).state, at_once(desk, request(hub, NONE)).state) == (State.ACCEPTED,) * 2
+
+
+def test_what_was_not_scanned_here_waits_for_a_curator(hub: Hub, tmp_path: Path) -> None:
+    desk = Desk(hub, tmp_path, SMALL)
+
+    assert at_once(desk, document(hub)).state is State.NEEDS_REVIEW
+
+
+def test_what_takes_another_commit_s_place_waits_for_a_curator(desk: Desk, hub: Hub) -> None:
+    desk.accept(document(hub))
+    next_commit(hub)
+
+    done = at_once(desk, document(hub, parent=desk.index.read(ONE).provenance.digest), "bob")
+
+    assert (done.state, "rescan-agrees" in codes(done)) == (State.NEEDS_REVIEW, True)
+
+
+def test_what_would_bring_back_a_withdrawn_record_waits_for_a_curator(desk: Desk, hub: Hub) -> None:
+    desk.accept(document(hub))
+    desk.index.add(ONE, lambda p: p and withdraw(p, "a mistake", "2026-11-21T14:00:00Z"), "me", "2026-11-21T14:00:00Z")
+
+    assert codes(done := at_once(desk, document(hub, options=BOBS), "bob"))[0] == "withdrawn"
+    assert done.state is State.NEEDS_REVIEW
+
+
+def test_a_check_that_breaks_off_is_a_finding_and_holds_up_no_other(hub: Hub, tmp_path: Path) -> None:
+    def broken(_: Job) -> Any:
+        raise LookupError("as nobody foresaw")
+
+    done = Desk(hub, tmp_path, scan=broken).check(document(hub))
+
+    assert (done.state, codes(done)) == (State.NEEDS_REVIEW, ["bits-same", "broke-off"])
 
 
 # --- our own scan ---

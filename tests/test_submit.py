@@ -451,6 +451,21 @@ def test_a_record_in_a_file_is_shown_and_offered(run: Any, hub: Hub, tmp_path: P
     assert tree(hub, 1)[sent().path] == sent().to_bytes()
 
 
+def test_a_record_in_a_file_is_sent_to_a_service(
+    run: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(submissions=folder) as served:
+        secret = token_of(folder, monkeypatch)
+        status, out, err = run("submit", in_file(tmp_path), "--to", served.url, "--yes", "--note", "hello", "--json")
+
+    told = json.loads(out)
+    [entry] = Store(folder).entries()
+    assert (status, told["id"], told["url"]) == (0, entry.id, f"{served.url}/submissions/{entry.id}")
+    assert Store(folder).document(entry) == sent("hello")
+    assert secret not in out + err
+    assert "hello" in run("review", "show", entry.id)[1]
+
+
 def test_a_dry_run_and_nobody_to_ask_send_nothing(run: Any, hub: Hub, tmp_path: Path) -> None:
     dry = run("submit", in_file(tmp_path), "--repo", REPO, "--dry-run", "--json")
     unasked = run("submit", in_file(tmp_path), "--repo", REPO)

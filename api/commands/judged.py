@@ -25,6 +25,8 @@ _LIST = (
     Column("RECEIVED", drop=1),
     Column("PULL REQUEST", drop=2),
 )
+_SHOWN = 10
+"""Scalars that are named."""
 _SAID = (Column("CODE"), Column("EFFECT"), Column("WHAT WAS FOUND"))
 _STYLES = {
     "accepted": "green",
@@ -68,11 +70,13 @@ def print_one(store: "Store", entry: "Entry", json: bool) -> int:
     from ..service.desk import document
     from ..submitting.offer import shown
 
-    told = document(entry)
+    told = {**document(entry), "note": None, "sent": None}
     try:
-        told["sent"] = shown(store.document(entry)) if entry.kind else None
-    except (SwindexError, KeyError, TypeError, IndexError):
-        told["sent"] = None  # what was sent is not believed, and not even well-formed
+        if entry.kind is not None:
+            told["note"] = store.document(entry).note
+            told["sent"] = shown(store.document(entry))
+    except (SwindexError, KeyError, TypeError, IndexError, AttributeError):
+        pass  # what was sent is not believed, and not even well-formed
     if json:
         print_json(told)
         return 0
@@ -87,6 +91,12 @@ def _page(page: Page, told: dict[str, Any]) -> None:
     at = f" at {told['revision'][:12]}" if told["revision"] else ""
     page.text(f"{told['id']}  {told['state'].replace('_', ' ')}", f"bold {_STYLES.get(told['state'], '')}".strip())
     page.text(f"{told['kind'] or 'no submission'} of {told['model'] or 'nothing'}{at}, from {told['submitter']}{way}")
+    if told["sent"] and told["sent"]["outcome"]:
+        weights = told["sent"]["super_weights"]
+        named = ", ".join(str(w["id"]) for w in weights[:_SHOWN])
+        page.text(f"It says: {told['sent']['outcome']}, {len(weights)} scalars {named}"[:500].rstrip(), hang="  ")
+    if told["note"]:
+        page.text(f"Note: {told['note']}", hang="  ")
     for step in told["states"]:
         why = f": {step['why']}" if step["why"] else ""
         page.text(f"{step['time']}  {step['state'].replace('_', ' ')}, by {step['by']}{why}", "dim", indent="  ")

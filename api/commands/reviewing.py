@@ -206,14 +206,10 @@ def _require_torch(most: int) -> None:
 
 
 def _checked(judge: Any, entry: "Entry", by: str, at_once: bool) -> "Entry":
-    from ...crawler.judging.decide import accepted
+    from ...crawler.judging.decide import accepted_if_confirmed
 
     done: Entry = judge.check(entry, by)
-    is_confirmed = {s.code for s in done.last.said} & {"rescan-agrees", "scanned-here"}
-    is_open = any(s.effect.value == "review" for s in done.last.said)
-    if at_once and done.state is State.NEEDS_REVIEW and is_confirmed and not is_open:
-        return accepted(judge.store, judge.index, done, by, "our own scan confirms it")
-    return done
+    return accepted_if_confirmed(judge.store, judge.index, done, by) if at_once else done
 
 
 def _tell(entries: Sequence["Entry"], quiet: bool) -> int:

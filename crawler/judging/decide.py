@@ -2,13 +2,16 @@
 
 from ...index.store import Index
 from ...index.submissions.accepting import MovedOn, accept, confirmations
-from ...index.submissions.codes import Said
+from ...index.submissions.codes import Effect, Said
 from ...index.submissions.entry import Entry, Step
 from ...index.submissions.states import State, WrongState
 from ...index.submissions.store import Store
 from ...schema.record import Record
 from .claim import claimed
 from .judge import Now, own_record, utc_now
+
+CONFIRMED = frozenset({"rescan-agrees", "scanned-here"})
+"""Codes that say that our own scan stands behind a submission."""
 
 
 def accepted(store: Store, index: Index, entry: Entry, by: str, why: str = "", now: Now = utc_now) -> Entry:
@@ -26,6 +29,15 @@ def accepted(store: Store, index: Index, entry: Entry, by: str, why: str = "", n
         return store.step(entry, Step(State.STALE, now(), by, "", (Said("index-moved-on", str(error)),)))
     _filed(index, submission.model)
     return store.step(entry, Step(State.ACCEPTED, now(), by, why, (), _told(made)))
+
+
+def accepted_if_confirmed(store: Store, index: Index, entry: Entry, by: str, now: Now = utc_now) -> Entry:
+    """Accept a checked submission if our own scan confirms it and nothing asks for a look; else leave it as it is."""
+    codes = {s.code for s in entry.last.said}
+    is_open = any(s.effect is Effect.REVIEW for s in entry.last.said)
+    if entry.state is not State.NEEDS_REVIEW or is_open or not codes & CONFIRMED:
+        return entry
+    return accepted(store, index, entry, by, "our own scan confirms it", now)
 
 
 def rejected(store: Store, entry: Entry, by: str, why: str, now: Now = utc_now) -> Entry:

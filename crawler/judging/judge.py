@@ -4,6 +4,7 @@ Stops where a finding settles the matter, so that what is wrong on its face cost
 and nothing of what was submitted is believed on the way.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from typing import Any
 from huggingface_hub import HfApi
 
 from ...index.detector import DETECTOR
+from ...index.errors import StoreError
 from ...index.store import Index
 from ...index.submissions.codes import ENDS, Effect, Said, strongest
 from ...index.submissions.document import Submission
@@ -82,13 +84,24 @@ class Judge:
         case = self._case(entry)
         if isinstance(case, Said):
             return self._ended(entry, by, [case], {"checked": DETECTOR})
-        for look in (self._document, self._known, self._checkpoint):
-            if not case.is_settled:
-                look(case)
+        self._look(case)
         case.figures |= {"checked": DETECTOR, "newest": case.history[-1].provenance.digest if case.history else None}
         if case.own is not None:
             self.store.keep_own(entry, case.own)
         return self._ended(entry, by, case.said, case.figures)
+
+    def _look(self, case: Case) -> None:
+        """All checks; one that breaks off is a finding, or a single submission would hold up all others."""
+        try:
+            for look in (self._document, self._known, self._checkpoint):
+                if not case.is_settled:
+                    look(case)
+        except (StoreError, UsageError):
+            raise
+        except Exception as error:
+            if os.environ.get("SWINDEX_DEBUG"):
+                raise
+            case.said.append(Said("broke-off", f"{type(error).__name__}: {error}"))
 
     def _ended(self, entry: Entry, by: str, said: list[Said], figures: dict[str, Any]) -> Entry:
         short = tuple(Said(s.code, one_line(s.message)[:500]) for s in said[:50])

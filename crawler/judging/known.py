@@ -93,6 +93,8 @@ def _scan_in(store: Store, entry: Entry) -> str | None:
 
 
 def _moved(submission: Submission, newest: Record | None) -> Iterator[Said]:
+    if newest is not None and newest.provenance.withdrawn:
+        yield Said("withdrawn", f"on {newest.provenance.withdrawn.time[:10]}: {newest.provenance.withdrawn.reason}")
     if newest is None or submission.revision is None:
         return
     digest, at = newest.provenance.digest, scanned(newest)

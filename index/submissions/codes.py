@@ -60,6 +60,7 @@ CODES: dict[str, tuple[Effect, str]] = {
     "index-moved-on": (Effect.STALE, "since the version that it builds on the index has a scan of another commit"),
     "rebased": (Effect.NOTE, "the index has a newer version than the one it builds on, and it is added to that"),
     "other-commit": (Effect.REVIEW, "the index has a scan of another commit, which this would take the place of"),
+    "withdrawn": (Effect.REVIEW, "curators have withdrawn the record of this model, and this would bring one back"),
     # the Hub
     "not-on-hub": (Effect.REJECT, "the Hub has no such model or commit, or does not show it"),
     "closed": (Effect.REVIEW, "the model is gated, so it could not be read here"),
@@ -83,6 +84,7 @@ CODES: dict[str, tuple[Effect, str]] = {
     "rescan-failed": (Effect.REVIEW, "our own scan could not be made"),
     "too-large-here": (Effect.REVIEW, "larger than is scanned here for a check: bits are all that was compared"),
     "scanned-here": (Effect.NOTE, "scanned as it was asked for"),
+    "broke-off": (Effect.REVIEW, "the check broke off, as nobody foresaw: please report it"),
     # curators
     "curator": (Effect.NOTE, "a curator decided"),
 }
