@@ -21,25 +21,32 @@ if TYPE_CHECKING:
     from .loaded.watching import intact as intact
     from .results import LookupResult as LookupResult
 
-_MODULE = {
-    "Client": "client",
-    "Guard": "loaded.watching",
-    "LookupResult": "results",
-    "ablated": "loaded.editing",
-    "intact": "loaded.watching",
-    "keep_masks": "loaded.masking",
-    "lookup": "client",
-    "modules": "loaded.masking",
-    "read": "loaded.editing",
-    "restore": "loaded.editing",
-    "scale": "loaded.editing",
-    "zero": "loaded.editing",
+_MODULE = {"Client": "client", "lookup": "client", "LookupResult": "results"}
+_LOADED = {
+    "Guard": "watching",
+    "ablated": "editing",
+    "intact": "watching",
+    "keep_masks": "masking",
+    "modules": "masking",
+    "read": "editing",
+    "restore": "editing",
+    "scale": "editing",
+    "zero": "editing",
 }
-__all__ = sorted(_MODULE)
+"""Names of `loaded`, which need torch: a star does not import them."""
+__all__ = ["Client", "LookupResult", "lookup"]
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first asked for (PEP 562)."""
+    if name in _LOADED:
+        from .commands.options import with_torch
+
+        return with_torch(f"{__name__}.loaded.{_LOADED[name]}", name, "working on a loaded model")
     if name not in _MODULE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_MODULE[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULE, *_LOADED})

@@ -54,6 +54,37 @@ def test_the_shipped_texts_are_those_of_their_provenance() -> None:
     assert {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in texts.glob("*.txt")} == stated
 
 
+def test_names_that_need_torch_say_so_where_it_is_not() -> None:
+    program = (
+        "import sys\n"
+        "sys.modules['torch'] = None\n"
+        "from swindex.api import *\n"
+        "import swindex.api\n"
+        "assert 'ablated' in dir(swindex.api)\n"
+        "swindex.api.ablated\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    told = "torch is not installed; working on a loaded model needs more: pip install 'swindex[crawl]'"
+    assert done.stderr.splitlines()[-1] == f"swindex.api.commands.options.MissingExtraError: {told}"
+
+
+def test_guarding_files_needs_no_torch(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "for name in ('torch', 'transformers', 'accelerate', 'safetensors'): sys.modules[name] = None\n"
+        "from swindex.api.main import main\n"
+        f"checkpoint, file = {str(ROOT / 'tests' / 'checkpoints' / 'stories260k')!r}, {str(tmp_path / 'b.json')!r}\n"
+        "written = main(['guard', checkpoint, '--write-baseline', file])\n"
+        "sys.exit(written or main(['guard', checkpoint, '--baseline', file]))\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert (done.returncode, "All tensors are what the baseline says." in done.stdout) == (0, True)
+
+
 def test_the_light_commands_need_no_crawl_extra() -> None:
     program = (
         "import sys\n"

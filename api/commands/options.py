@@ -51,10 +51,15 @@ def writable(directory: str | None) -> Path:
 
 def crawler(name: str) -> Any:
     """A name of `swindex.crawler`, which needs torch; raise MissingExtraError with the command that installs it."""
+    return with_torch("swindex.crawler", name, "scanning")
+
+
+def with_torch(module: str, name: str, what_for: str) -> Any:
+    """A name of a module that needs torch; raise MissingExtraError with the command that installs it."""
     try:
-        return getattr(import_module("swindex.crawler"), name)
+        return getattr(import_module(module), name)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
         what = f"{error.name} is not installed"
-        raise MissingExtraError(f"{what}; scanning needs more: pip install 'swindex[crawl]'") from None
+        raise MissingExtraError(f"{what}; {what_for} needs more: pip install 'swindex[crawl]'") from None
