@@ -21,9 +21,10 @@ from swindex.crawler.quantization.holding import RANDOM, SUPER, on_disk, random_
 from swindex.crawler.quantization.rounding import Rounding, round_matrix, round_rows, spans
 from swindex.crawler.quantization.variants import Variant, blocks_of, weights_only
 from swindex.crawler.quantization.view import ReadOnce, Rounded
+from swindex.crawler.stored.view import in_floats
 from swindex.schema.errors import UsageError
 
-from .plants import Plant, disk, trained
+from .plants import Plant, disk, stored, trained
 
 FINITE = st.floats(-100, 100, width=32)
 MATRICES = npst.arrays(np.float32, npst.array_shapes(min_dims=2, max_dims=2, max_side=9), elements=FINITE)
@@ -379,3 +380,16 @@ def test_the_report_says_what_rounding_costs_and_what_holding_out_saves(one: Com
         [math.exp(sum(base.nll_baseline) / base.tokens), *measured], rel=1e-3
     )
     assert "make rounding" in REPORT
+
+
+@pytest.mark.parametrize("name", ["fp8 blocks", "gptq", "awq"])
+def test_a_checkpoint_that_is_quantized_is_rounded_as_what_its_codes_mean(name: str, tmp_path: Path) -> None:
+    made = stored.packed(name)
+    there = in_floats(LocalCheckpoint(disk.write(tmp_path / "packed", made.config, made.tensors)))
+    meant = LocalCheckpoint(stored.as_floats(name, tmp_path / "floats"))
+    names, held = list(made.means), {trained.DOWN.format(1): [(67, 172)]}
+
+    found, expected = (tensors_of(Rounded(c, names, Rounding(4, block=32), held)) for c in (there, meant))
+
+    for weight in names:
+        torch.testing.assert_close(found[weight], expected[weight], atol=1e-6, rtol=1e-6)
