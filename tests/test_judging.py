@@ -152,7 +152,7 @@ def test_free_words_of_a_submitter_go_into_no_record(desk: Desk, hub: Hub) -> No
         scan["settings"].update(corpora=[harm], compute_dtype=harm, constants={harm: harm})
         for prompt in scan["settings"]["prompts"]:
             prompt["name"] = harm
-        for each in scan["eachs"]:
+        for each in scan["events"]:
             each["token"]["text"] = harm
         for effect in record["effects"]:
             effect["corpus"]["name"] = harm

@@ -258,6 +258,34 @@ def test_a_state_is_there_or_not_wherever_a_step_is_killed(tmp_path: Path) -> No
     assert until_it_lives(killed) > 3
 
 
+class Failing(Killing):
+    """Files whose `at`-th operation fails; all others are done."""
+
+    def step(self) -> None:
+        """Count an operation."""
+        self.count += 1
+        if self.count == self.at:
+            raise OSError(28, "No space left on device")
+
+
+def test_wherever_the_disk_fails_nobody_is_told_that_it_was_kept_and_the_next_try_is_right(tmp_path: Path) -> None:
+    def failed(at: int) -> bool:
+        folder, told, files = tmp_path / str(at), 0, Failing(at)
+        with suppress(StoreError):
+            entry = received(Store(folder, files=files))
+            told = 1
+            Store(folder, files=files).step(entry, Step(State.CHECKING, TIME, "x"))
+            told = 2
+        states = [s.state for e in Store(folder).entries() for s in e.steps]
+
+        assert len(states) >= told
+        entry = received(Store(folder))
+        assert Store(folder).step(entry, Step(State.CHECKING, TIME, "x")).state is State.CHECKING
+        return files.count < at  # nothing failed
+
+    assert until_it_lives(failed) > 10
+
+
 # --- limits ---
 
 
