@@ -295,6 +295,7 @@ def compare(name: str, scheme: str, given: Subject, folder: Path) -> str:
     for which, text in (("with", made.text), ("without", without(made.text, made))):
         out = folder / f"{name}-{scheme}-{given.family}-{which}"
         out.mkdir()
+        os.chdir(out)  # some tools write logs wherever they are
         plain_recipe = made if which == "with" else Recipe(**{**made.__dict__, "units": ()})
         runs[which] = RUNS[name][1](given, plain_recipe, text, out)
     weights = sum(t.numel() for t in given.stored.values())
@@ -435,6 +436,7 @@ def main(wanted: list[str]) -> None:
         print(f"{versions()}\n\nin memory: {in_memory()}\n\ngguf: {in_gguf() if has_gguf() else 'not installed'}")
         return
     print(f"Python {sys.version.split()[0]}, {versions()}.\n")
+    started = Path.cwd()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         subjects = [subject(family, folder / family) for family in padded.FAMILIES]
@@ -451,6 +453,7 @@ def main(wanted: list[str]) -> None:
         print("\n".join((HEAD, *lines)), "\n")
         if not wanted and has("llm-compressor"):
             print(rotated_by_a_tool(subjects[0], folder / "spun"))
+        os.chdir(started)
 
 
 if __name__ == "__main__":
