@@ -393,3 +393,17 @@ def test_a_checkpoint_that_is_quantized_is_rounded_as_what_its_codes_mean(name: 
 
     for weight in names:
         torch.testing.assert_close(found[weight], expected[weight], atol=1e-6, rtol=1e-6)
+
+
+def test_experts_that_are_one_tensor_are_rounded_each_by_itself_however_it_is_read(tmp_path: Path) -> None:
+    values = torch.randn(3, 8, 10, generator=torch.Generator().manual_seed(3)).to(torch.bfloat16)
+    disk.write(tmp_path / "fused", disk.config_of(trained.ONE), {"experts.down_proj": values})
+    checkpoint = LocalCheckpoint(tmp_path / "fused")
+    checkpoint.max_read = 64  # bytes: pieces end within a matrix
+    view = Rounded(checkpoint, ["experts.down_proj"], Rounding(3), {"experts.down_proj": [(1, 2, 3), (2, 7, 9)]})
+
+    [found] = tensors_of(view).values()
+
+    held = [None, torch.tensor([[2, 3]]), torch.tensor([[7, 9]])]
+    assert torch.equal(found, torch.stack([round_matrix(v, Rounding(3), h) for v, h in zip(values, held, strict=True)]))
+    assert found[1, 2, 3] == values[1, 2, 3].float()
