@@ -19,6 +19,7 @@ from safetensors import safe_open
 from swindex.crawler.crawling.jobs import Job
 from swindex.crawler.detection.options import Options
 from swindex.crawler.judging.decide import accepted, accepted_if_confirmed, rejected
+from swindex.crawler.judging.known import orphans
 from swindex.crawler.judging.rescan import Bounds, in_worker
 from swindex.crawler.parts.result import scan_id_of
 from swindex.index.check import check
@@ -198,6 +199,20 @@ def test_a_copy_cannot_be_given_another_id(desk: Desk, hub: Hub) -> None:
     done = desk.check(altered(document(hub), renamed))
 
     assert (done.state, codes(done)) == (State.REJECTED, ["scan-id"])
+
+
+def test_who_was_forestalled_by_a_bad_copy_is_checked_again_once_that_is_refused(desk: Desk, hub: Hub) -> None:
+    first = desk.receive(altered(document(hub), other_bits), "mallory")
+    second = desk.check(document(hub), "alice")
+    before = orphans(desk.store)
+
+    refused = desk.judge.check(first, CURATOR)
+    [again] = orphans(desk.store)
+
+    assert (second.state, before, refused.state) == (State.DUPLICATE, [], State.REJECTED)
+    assert again.id == second.id
+    assert desk.judge.check(again, CURATOR).state is State.NEEDS_REVIEW
+    assert orphans(desk.store) == []
 
 
 def test_a_scan_that_the_index_has_is_a_duplicate(desk: Desk, hub: Hub) -> None:

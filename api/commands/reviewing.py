@@ -114,6 +114,7 @@ def check(
     from ...crawler.crawling.child import token
     from ...crawler.detection.options import Options
     from ...crawler.judging.judge import Judge
+    from ...crawler.judging.known import orphans
     from ...crawler.judging.rescan import Bounds
 
     _require_torch(max_bytes)
@@ -121,7 +122,8 @@ def check(
     judge = Judge(
         store, target, _api(token()), bounds=Bounds(max_bytes, seconds), options=Options(windows=windows, window=window)
     )
-    wanted = [store.get(i) for i in ids] if ids else [e for e in reversed(store.entries()) if e.state in _WAITING]
+    waiting = [e for e in reversed(store.entries()) if e.state in _WAITING]
+    wanted = [store.get(i) for i in ids] if ids else [*waiting, *orphans(store)]
     done = [_checked(judge, entry, by, accept) for entry in wanted]
     _tell(done, no_comment)
     print_done(store, done, json)

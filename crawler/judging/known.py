@@ -3,6 +3,7 @@
 Reads the index and the other submissions; no checkpoint and no Hub.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 
 from ...index.errors import NotInIndex
@@ -19,6 +20,9 @@ from ...schema.types import SCANNED
 
 _COUNTS = PENDING | {State.ACCEPTED, State.DUPLICATE}
 """States of an earlier submission of which another one is a copy."""
+_COPIES = ("same-scan", "same-request")
+_OTHER = re.compile("submission ([0-9a-f]{16}) ")
+"""How the findings of these two codes begin that name another submission."""
 
 
 def history_of(index: Index, model_id: str) -> list[Record]:
@@ -79,6 +83,17 @@ def _earlier(entry: Entry, store: Store) -> Iterator[Entry]:
     for other in reversed(store.entries()):
         if other.model == entry.model and other.state in _COUNTS and (other.received, other.id) < at:
             yield other
+
+
+def orphans(store: Store) -> list[Entry]:
+    """Duplicates of a submission that was refused since: they deserve a check of their own, oldest first."""
+    found = []
+    for entry in reversed(store.entries()):
+        named = [m[1] for s in entry.last.said if s.code in _COPIES and (m := _OTHER.match(s.message))]
+        original = store.find(named[0]) if entry.state is State.DUPLICATE and named else None
+        if original is not None and original.state not in _COUNTS:
+            found.append(entry)
+    return found
 
 
 def _scan_in(store: Store, entry: Entry) -> str | None:
