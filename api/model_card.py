@@ -108,7 +108,7 @@ def _measured(weights: list[Json]) -> str:
 
 def _standing(document: Json) -> list[Json]:
     """The weights that count, by layer."""
-    found = [w for w in document["super_weights"] if counts(w["verdict"], w["grouped"], w["location"])]
+    found = [w for w in document["super_weights"] if counts(w["verdict"], w["grouped"])]
     return sorted(found, key=lambda w: (w["layer"], w["expert"] or 0))
 
 

@@ -1,7 +1,8 @@
 """Which recorded scalars are worth a reader's care, and why a model has none. One rule for recipes and cards.
 
 A scalar counts if removing it, alone or with a group, is confirmed or partial or gave no finite figure; also if
-somebody names it and nobody tested it. What is inert or refuted does not. Words only; standard library only.
+somebody names it and nobody tested it. What is inert does not, and so nothing that is refuted. Words only; standard
+library only.
 """
 
 from collections.abc import Sequence
@@ -9,10 +10,10 @@ from collections.abc import Sequence
 _ACTS = frozenset({"partial", "confirmed", "non_finite"})
 
 
-def counts(alone: str, grouped: str, location: str) -> bool:
+def counts(alone: str, grouped: str) -> bool:
     """Whether a scalar with these verdicts (of removing it alone, and in the best of its groups) counts."""
     verdicts = {str(alone), str(grouped)}
-    return bool(verdicts & _ACTS) or (verdicts == {"untested"} and location != "refuted")
+    return bool(verdicts & _ACTS) or verdicts == {"untested"}
 
 
 def why_none(outcome: str, idle: Sequence[str], denied: bool) -> str | None:

@@ -282,6 +282,11 @@ def test_a_reported_record_gives_a_recipe_that_says_so(tool: str) -> None:
     assert "NOT PINNED to a commit" in text
 
 
+def test_a_folder_that_was_scanned_has_no_commit_and_is_told_so() -> None:
+    assert "# NOT PINNED to a commit: a folder was scanned." in text_of(make.found(revision=None), "llm-compressor")
+    assert "no source says which files it means" in text_of(make.reported(), "llm-compressor")
+
+
 @pytest.mark.parametrize("tool", NAMES)
 def test_a_measured_record_does_not_say_reported(tool: str) -> None:
     assert "REPORTED" not in text_of(make.found(), tool)
@@ -361,6 +366,17 @@ def test_the_half_of_down_projections_that_q4_k_m_gives_more_bits() -> None:
 
     # as in the published Q4_K_M files of Llama-2-7B
     assert more == [0, 1, 2, 3, 6, 9, 12, 15, 18, 21, 24, 27, 28, 29, 30, 31]
+
+
+@pytest.mark.parametrize(("experts", "more"), [(0, [3]), (4, [2, 4])])
+def test_a_kept_down_projection_moves_the_choice_for_later_layers_where_there_are_no_experts(
+    experts: int, more: list[int]
+) -> None:
+    whole, size = gguf.Whole(layers=5, tied=True, experts=experts), 256
+    names = {n: f"model.layers.{n}.mlp.down_proj.weight" for n in range(5) if n != 1}
+
+    # as llama-quantize stored them with layer 1 kept (TOOLS.md); without that it gives layers 2 and 4 more bits
+    assert [n for n in names if gguf.bits_of("Q4_K_M", names[n], (256, 256), whole, {1}) == 1680 * size] == more
 
 
 def test_a_row_that_is_no_whole_block_falls_back_as_llama_quantize_does() -> None:

@@ -51,7 +51,7 @@ def chosen(record: Record) -> Chosen:
     left_out: list[str] = []
     for weight in record.super_weights:
         status, place = standing[weight.id], short(weight.model_dump())
-        if not counts(status.alone, status.grouped, status.location):
+        if not counts(status.alone, status.grouped):
             left_out.append(place)
             continue
         found = Kept(weight.tensor, weight.layer, weight.expert, weight.shape, weight.dtype)
