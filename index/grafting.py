@@ -1,7 +1,7 @@
 """The DuckDB file of an index brought up to later changes where no log lies beside it.
 
 Its own table `records` holds every version, so the rows of the models that changed are made anew from those and the new
-ones. The file is published by rename, as ever. Knows nothing of where the new versions came from; they are checked.
+ones, in the file itself (see `opening`). Knows nothing of where the new versions came from; they are checked.
 """
 
 from collections.abc import Sequence

@@ -21,8 +21,8 @@ from .errors import StoreError
 
 SIZE = 5000
 """Models of a shard."""
-MOST = 8
-"""Processes at most; one takes some 200 MB."""
+MOST = 4
+"""Processes at most; one takes up to 400 MB."""
 _T = TypeVar("_T")
 
 
