@@ -106,7 +106,7 @@ def test_readers_take_an_address_from_the_environment(
     "command",
     [
         ["index", "build"],
-        ["index", "check"],
+        ["index", "check", "--full"],
         ["index", "stats"],
         ["crawl"],
         ["scan", "org/m", "--add"],
