@@ -350,7 +350,7 @@ def test_no_worker_outlives_a_crawl_that_is_ended(hub: Hub, tmp_path: Path, name
 
 def test_a_crawl_killed_at_random_moments_gives_the_records_of_a_plain_one(hub: Hub, tmp_path: Path) -> None:
     draw = random.Random(0)
-    moments = [draw.uniform(0, 12) for _ in range(3)]
+    moments = [draw.uniform(0, 12) for _ in range(2)]
     lost = [model for moment in moments for model in killed_crawl(tmp_path, MODELS, moment)]
     status = start_crawl(tmp_path, MODELS).wait()
 
