@@ -31,10 +31,12 @@ class Spelled:
         exact = log.path_of(self._records, model_id)
         if log.is_file(exact):
             return exact
-        for org in self._orgs_like(exact.parent.name):
-            for name in self._models_of(org).get(exact.name.lower(), ()):
-                return self._records / org / name
-        return None
+        others = (
+            self._records / org / name
+            for org in self._orgs_like(exact.parent.name)
+            for name in self._models_of(org).get(exact.name.lower(), ())
+        )
+        return next(filter(log.is_file, others), None)  # a log may have been removed by hand
 
     def keep(self, path: Path) -> None:
         """Note a log that was appended to, which may be new."""

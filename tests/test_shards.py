@@ -135,3 +135,14 @@ def test_a_model_of_another_case_is_seen_whoever_wrote_it(tmp_path: Path) -> Non
             with pytest.raises(StoreError, match="differs only in case"):
                 index.append(make.found(model_id))
     assert sorted(one.models()) == ["Corp/First", "Corp2/Third", "corp2/second", "org/tiny"]
+
+
+def test_a_log_that_was_removed_by_hand_is_begun_anew(tmp_path: Path) -> None:
+    index = Index(tmp_path)
+    for name in ("org/one", "org/two"):
+        index.append(make.found(name))
+    index.path("org/two").unlink()
+
+    index.append(make.found("org/two"))
+
+    assert len(index.history("org/two")) == 1
