@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -66,11 +67,14 @@ def main() -> None:
     ours = [sys.executable, "-m", "swindex.api", "serve", "--port", "8790", *index]
     with running(ours, 8790):
         size = _size(8790, path)
+        print(f"the list of all models was ready after {_ready(8790):.1f} s")
     bare = [sys.executable, "-c", _BARE, str(size), "8791"]
     found: dict[str, list[Load]] = {"swindex serve": [], "bare Starlette": []}
     for _ in range(wanted.runs):
         for name, command, port in (("swindex serve", ours, 8790), ("bare Starlette", bare, 8791)):
             with running(command, port) as process:
+                if port == 8790:
+                    _ready(port)
                 load(port, path, 1, wanted.connections)
                 before = _cpu(process)
                 loaded = load(port, path, wanted.seconds, wanted.connections)
@@ -143,6 +147,16 @@ async def _own(port: int, path: str, seconds: float, connections: int) -> Load:
     await asyncio.gather(*(ask() for _ in range(connections)))
     times.sort()
     return Load(len(times) / seconds, times[len(times) // 2], times[len(times) * 99 // 100], errors)
+
+
+def _ready(port: int) -> float:
+    """Wait until the service has listed all models, which takes a core meanwhile; seconds."""
+    from urllib.request import urlopen
+
+    began = time.monotonic()
+    while json.load(urlopen(f"http://127.0.0.1:{port}/healthz"))["catalogue"] != "ready":
+        time.sleep(0.2)
+    return time.monotonic() - began
 
 
 def _size(port: int, path: str) -> int:
