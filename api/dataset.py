@@ -5,11 +5,11 @@ was done, so whoever catches it looks again first. Knows releases only by `root.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
@@ -31,6 +31,9 @@ _UPLOAD_ERRORS = (OSError, RuntimeError)
 """What the client raises over an upload that failed; what it says may hold signed addresses."""
 
 
+_T = TypeVar("_T")
+
+
 class NotPublished(SwindexError):
     """The repository cannot be published to."""
 
@@ -42,6 +45,27 @@ class Trouble(NotPublished):
         super().__init__(message)
         self.wait = wait
         """Seconds to wait; None if nobody says."""
+
+
+class Patience(NamedTuple):
+    """How long work goes on that meets trouble."""
+
+    tries: int
+    longest: float
+    """Seconds waited at most before another try."""
+
+
+def tried(work: Callable[[], _T], patience: Patience, pause: Callable[[float], None]) -> _T:
+    """Do it, and again after trouble: what it does begins with a look at what is there; raise the last Trouble."""
+    for attempt in range(patience.tries - 1):
+        try:
+            return work()
+        except Trouble as trouble:
+            wait = retry.backoff(attempt) if trouble.wait is None else trouble.wait
+            if wait > patience.longest:
+                raise
+            pause(wait)
+    return work()
 
 
 @dataclass(frozen=True)

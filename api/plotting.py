@@ -8,8 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..index.errors import StoreError, os_reason
 from ..schema.errors import SwindexError, UsageError
+from .putting import put
 
 Json = dict[str, Any]
 KINDS = ("svg", "png", "json")
@@ -45,11 +45,7 @@ class Plot:
     def save(self, out: str | Path) -> None:
         """Write a file whose ending says what it is; raise UsageError or StoreError, and what `draw` raises."""
         path = Path(out)
-        content = self.draw(kind_of(path))
-        try:
-            path.write_bytes(content)
-        except OSError as error:
-            raise StoreError(f"{path}: not written: {os_reason(error)}") from None
+        put(self.draw(kind_of(path)), path)
 
     def _repr_svg_(self) -> str:
         return self.draw("svg").decode()

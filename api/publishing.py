@@ -11,28 +11,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from huggingface_hub import HfApi
 
-from ..crawler.hub import retry
 from ..index import feed, heartbeat
 from ..index.release.contents import Contents, contents
 from ..index.site import CHANGES, NODES, ROOT, VERSIONS, Head, Root
 from ..index.store import Index
 from ..schema.errors import UsageError
-from .dataset import Dataset, NotPublished, There, Trouble, digest_like
+from .dataset import Dataset, NotPublished, Patience, There, digest_like, tried
 
-TRIES = 6
-MAX_WAIT = 600.0
-"""Seconds waited at most before another try."""
+PATIENCE = Patience(tries=6, longest=600.0)
 _KEPT = (f"{CHANGES}/", f"{VERSIONS}/", f"{NODES}/")
 """Whoever reads an older release goes on with these: removed on request only."""
 _OWN = (*_KEPT, "parquet/")
 _NOTHING = (".gitattributes",)
 """Files of a repository that holds nothing yet."""
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_T = TypeVar("_T")
 Pause = Callable[[float], None]
 
 
@@ -139,8 +134,8 @@ class _Publisher:
         change = self._change(release, before)
         if self.wish.dry_run or before is None:
             return self._dry(release.root, before, change)
-        revision = self._tried(lambda: self._commit(release))
-        self._tried(lambda: self._require_whole(release, revision))
+        revision = tried(lambda: self._commit(release), PATIENCE, self.pause)
+        tried(lambda: self._require_whole(release, revision), PATIENCE, self.pause)
         return self._published(release.root, before, self.sent, revision)
 
     def tagged(self, there: There, root: Root) -> Published:
@@ -151,7 +146,7 @@ class _Publisher:
 
     def look(self) -> There | None:
         """What is there, made if that is wished; None with a dry run that would make it."""
-        there = self._tried(self._look)
+        there = tried(self._look, PATIENCE, self.pause)
         if there is None and not self.wish.create:
             raise NotPublished(f"{self.dataset.repo}: no such dataset, or private; --create makes it")
         return there
@@ -207,11 +202,11 @@ class _Publisher:
                 self.dataset.tag(name, revision, f"Change {root.seq}")
             return name
 
-        name = self._tried(work)
+        name = tried(work, PATIENCE, self.pause)
         return self._told(root, before, change, revision, name, bool(asked))
 
     def _dry(self, root: Root, before: There | None, change: Change) -> Published:
-        tags = self._tried(self.dataset.tags) if before else {}
+        tags = tried(self.dataset.tags, PATIENCE, self.pause) if before else {}
         revision = before.sha if before and not change.files and not change.removed else None
         name, is_new = choose_tag(tags, revision, root.released, self.wish.tag)
         return self._told(root, before, change, revision, name, is_new)
@@ -221,18 +216,6 @@ class _Publisher:
     ) -> Published:
         was = before.root.head if before and before.root else None
         return Published(self.dataset.address, change, was, root.head, revision, tag, new_tag, self.wish.dry_run)
-
-    def _tried(self, work: Callable[[], _T]) -> _T:
-        """Do it, and again after trouble: what it does begins with a look at what is there."""
-        for attempt in range(TRIES - 1):
-            try:
-                return work()
-            except Trouble as trouble:
-                wait = retry.backoff(attempt) if trouble.wait is None else trouble.wait
-                if wait > MAX_WAIT:
-                    raise
-                self.pause(wait)
-        return work()
 
 
 def choose_tag(tags: dict[str, str], revision: str | None, released: str, wanted: str | None) -> tuple[str, bool]:

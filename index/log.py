@@ -58,6 +58,14 @@ def is_file(path: Path) -> bool:
         raise _unreadable(path, error) from None
 
 
+def is_there(path: Path) -> bool:
+    """Whether anything is there, a directory in place of a log too; raise StoreError if that cannot be told."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
 def is_folder(path: Path) -> bool:
     """Whether a directory is there; raise StoreError if that cannot be told."""
     try:

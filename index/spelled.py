@@ -36,7 +36,7 @@ class Spelled:
             for org in self._orgs_like(exact.parent.name)
             for name in self._models_of(org).get(exact.name.lower(), ())
         )
-        return next(filter(log.is_file, others), None)  # a log may have been removed by hand
+        return next(filter(log.is_there, others), None)  # a log may have been removed by hand
 
     def keep(self, path: Path) -> None:
         """Note a log that was appended to, which may be new."""

@@ -17,8 +17,8 @@ import swindex
 from swindex.api import cli
 from swindex.api import main as fast
 from swindex.api.commands import options
-from swindex.api.commands.scan import save
 from swindex.api.main import main
+from swindex.api.putting import put_json as save
 from swindex.index.errors import StoreError
 from swindex.index.store import Index
 from swindex.schema.errors import UsageError

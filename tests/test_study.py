@@ -6,7 +6,6 @@ import base64
 import json
 import math
 import re
-import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -36,13 +35,13 @@ from swindex.schema.errors import UsageError
 from swindex.schema.types import weight_id
 
 from . import records as make
+from .browsing import launched, needs_chromium
 from .hub import Hub
 from .plants import disk, generic, trained
 
 Json = dict[str, Any]
 WINDOW = 64
 SMALL = StudyOptions(factors=(0.5, 2.0), blocks=(32, 0), clips=(3.0, 8.0), draws=1)
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def options(windows: int = 1) -> Options:
@@ -372,15 +371,13 @@ def test_what_others_report_stands_beside_what_was_measured(tmp_path: Path, pair
     assert "reported" in reported.caption.lower()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
+@needs_chromium
 def test_the_page_in_a_browser_asks_nobody_and_has_no_serious_finding_of_axe(page: str, tmp_path: Path) -> None:
-    playwright = pytest.importorskip("playwright.sync_api")
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     file = tmp_path / "study.html"
     file.write_text(page, encoding="utf-8")
     asked, said, found = [], [], []
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as browser:
         for scheme in ("light", "dark"):
             one = browser.new_context(color_scheme=scheme, viewport={"width": 390, "height": 800}, bypass_csp=True)
             tab = one.new_page()
@@ -392,7 +389,6 @@ def test_the_page_in_a_browser_asks_nobody_and_has_no_serious_finding_of_axe(pag
             shown, overflows = tab.evaluate(images), tab.evaluate(wide)
             found += axe.Axe().run(tab).response["violations"]
             one.close()
-        browser.close()
 
     assert all(shown)
     assert not overflows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,13 @@ from swindex.index.submissions.tokens import Tokens
 
 from . import records as parts
 from . import shown
+from .browsing import launched, needs_chromium
 from .parsed import Element, parsed
 from .served import Served, serving
 from .test_serve_submissions import MANY, SCRIPT, Taking
 
 SHA, TIME = "a" * 40, "2026-11-21T12:00:00Z"
 FORM = "application/x-www-form-urlencoded"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def filled(folder: Path) -> dict[str, Entry]:
@@ -208,17 +207,11 @@ def test_a_form_counts_as_a_try_of_its_address(tmp_path: Path) -> None:
 
 # --- in a browser ---
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as found:
         yield found
-        found.close()
 
 
 def opened(browser: Any, served: Served, **more: Any) -> Any:
@@ -257,6 +250,7 @@ def test_one_submits_and_watches_it_change_its_state(browser: Any, tmp_path: Pat
 
 def seen(browser: Any, served: Served, path: str) -> list[Any]:
     """What is wrong with a page on a phone, in light and dark."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     problems: list[Any] = []
     looking = opened(browser, served, viewport={"width": 360, "height": 800})
     looking.on("console", lambda each: problems.append(each.text) if each.type == "error" else None)

@@ -5,8 +5,8 @@ import sys
 from ..client import Client
 from ..main import print_json, write
 from ..model_card import block, markdown, metadata
+from ..putting import put_text
 from .options import Force, Json, ModelId, Offline, Out, ReadIndex
-from .putting import put
 
 
 def card(
@@ -27,5 +27,5 @@ def card(
     elif out is None:
         write(block(document), sys.stdout)
     if out is not None:
-        put(block(document), out, force)
+        put_text(block(document), out, force)
     return 0

@@ -18,17 +18,12 @@ from ...schema.observation import Observation
 from ...schema.record import Record, explain
 from ..changes import change
 from ..main import print_json, write
-from ..page import Page, clean, wants_colour, width_of
+from ..page import Page, wants_colour, width_of
+from .confirming import confirm
 from .history import lines
 
 _MOST = 1 << 22
 """Bytes of a file of claims."""
-
-
-class NotConfirmed(SwindexError):
-    """Nobody said yes; nothing was written."""
-
-    exit_status = 1
 
 
 @dataclass(frozen=True)
@@ -118,20 +113,10 @@ def settle(index: Index, before: Record, offer: Offer, *, dry_run: bool, yes: bo
     if not json:
         _show(before, offer.after)
     if not dry_run:
-        _confirm(before.model.id, yes)
+        confirm(f"Append this version of {before.model.id}?", "write", "written", yes)
         made = offer.append(index)
     _tell(before, made or offer.after, written=made is not None, json=json)
     return 0
-
-
-def _confirm(model_id: str, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError("nobody to ask: add --yes to write this, or --dry-run to look only")
-    print(f"Append this version of {clean(model_id)}? [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise NotConfirmed("nothing was written")
 
 
 def _changed(before: Record, after: Record) -> Any:

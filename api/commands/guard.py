@@ -22,9 +22,9 @@ from ..guarding.ranges import SafeRange, safe_range
 from ..main import print_json, write
 from ..names import parse_asked, snapshot
 from ..page import Cell, Column, Page, clean, number, wants_colour, width_of
+from ..putting import put_json
 from .options import Json, ReadIndex
 from .progress import progress
-from .scan import save
 
 _SCALARS = (
     Column("SCALAR"),
@@ -95,7 +95,7 @@ def guard(
         step: Step | None = (lambda done, of: steps("reading", done, of)) if steps else None
         done = files.guard(read, known, baseline=against, full=full, step=step)
         if write_baseline and done.exit_status == 0:
-            save(take(read, casts=with_casts(), step=step).model_dump(mode="json"), write_baseline)
+            put_json(take(read, casts=with_casts(), step=step).model_dump(mode="json"), write_baseline)
     flipped = _flips(known) if flips and known else []
     print_json(_document(done, flipped)) if json else _print(done, flipped)
     if write_baseline and not json:

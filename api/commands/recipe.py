@@ -8,9 +8,9 @@ import typer
 
 from ..client import Client
 from ..main import print_json, write
+from ..putting import put_text
 from ..recipes.tools import NAMES, SCHEMES, scheme_of, tool_of
 from .options import Force, Json, ModelId, Offline, Out, ReadIndex
-from .putting import put
 
 if TYPE_CHECKING:
     from ...crawler.checkpoint.local import LocalCheckpoint
@@ -59,7 +59,7 @@ def recipe(
     elif done.text is None or out is None:
         write(done.text or done.comment[0] + "\n", sys.stdout)
     if out is not None and done.text is not None:
-        put(done.text, out, force)
+        put_text(done.text, out, force)
     return 0
 
 

@@ -1,22 +1,19 @@
 """`swindex scan`: one checkpoint, scanned and printed. The scan itself is the crawler's."""
 
-import json as _json
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ...index.errors import StoreError, os_reason
-from ...index.files import publish
 from ...schema.errors import UsageError
 from ...schema.ids import is_model_id
 from ...schema.record import Record
 from ...schema.types import SCANNED
 from ..main import show, write
 from ..page import Cell, Column, Page, number, wants_colour, width_of
+from ..putting import put_json
 from ..view import view
 from .options import Json, crawler
 from .progress import progress
@@ -91,24 +88,11 @@ def scan(
 def _finish(record: Record, out: Path | None, json: bool, verbose: bool) -> int:
     plain = record.model_dump(mode="json")
     if out is not None:
-        save(plain, out)
+        put_json(plain, out)
     show(view(plain), json)
     if verbose and not json:
         _profile(plain)
     return 0 if record.scans[-1].outcome in SCANNED else 3
-
-
-def save(record: dict[str, Any], path: Path) -> None:
-    """Write a record as JSON, whole or not at all; raise StoreError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(_json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        publish(temporary, path)
-    except OSError as error:
-        raise StoreError(f"{path}: not written: {os_reason(error)}") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def _profile(record: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from ...schema.errors import SwindexError, UsageError
 from ...schema.ids import is_model_id
 from ..main import print_json, write
 from ..page import Cell, Column, Page, clean, number, wants_colour, width_of
+from .confirming import confirm
 from .options import Json, crawler
 from .progress import progress
 from .sizes import bytes_text
@@ -67,7 +68,7 @@ def submit(
         _show(submission, made.why, destination.where)
     if dry_run:
         return _told({"sent": False, **_short(submission)}, json, "Nothing was sent (--dry-run).")
-    _confirm(destination.where, yes)
+    confirm(f"Send it to {destination.where}?", "send", "sent", yes)
     done, words = destination.send(submission)
     return _told({"sent": True, **done, **_short(submission)}, json, words)
 
@@ -184,18 +185,6 @@ def _show(submission: "Submission", why: str, where: str) -> None:
 def _row(weight: dict[str, Any]) -> list[Cell]:
     texts = (weight["id"], weight["tensor"], str(weight["index"]), number(weight["value"], 7), weight["bits"])
     return [Cell(clean(text or "")) for text in (*texts, weight["dtype"])]
-
-
-def _confirm(where: str, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError("nobody to ask: add --yes to send this, or --dry-run to look only")
-    from .deciding import NotConfirmed
-
-    print(f"Send it to {clean(where)}? [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise NotConfirmed("nothing was sent")
 
 
 def _told(said: dict[str, Any], json: bool, words: str) -> int:

@@ -16,16 +16,13 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.community import DiscussionComment
 from huggingface_hub.hf_api import RepoFile
 
-from ...crawler.hub import retry
 from ...index.submissions.codes import Said
 from ...index.submissions.document import MOST, PREFIX, Submission, read
 from ...index.submissions.entry import Pull, Sender
 from ...schema.errors import UsageError
-from ..dataset import Dataset, NotPublished, Trouble
+from ..dataset import Dataset, NotPublished, Patience, tried
 
-TRIES = 5
-MAX_WAIT = 300.0
-"""Seconds waited at most before another try."""
+PATIENCE = Patience(tries=5, longest=300.0)
 PATH = re.compile(rf"{PREFIX}/[A-Za-z0-9._-]{{1,200}}/[0-9a-f]{{16}}\.json", re.ASCII)
 _AUTHOR = re.compile(r"[A-Za-z0-9_.-]{1,96}", re.ASCII)
 _SHA = re.compile("[0-9a-f]{40}")
@@ -172,16 +169,8 @@ class Pulls(Dataset):
             return str(self.api.whoami(cache=True)["name"])
 
     def tried(self, work: Callable[[], _T]) -> _T:
-        """Do it, and again after trouble: what it does begins with a look at what is there."""
-        for attempt in range(TRIES - 1):
-            try:
-                return work()
-            except Trouble as trouble:
-                wait = retry.backoff(attempt) if trouble.wait is None else trouble.wait
-                if wait > MAX_WAIT:
-                    raise
-                self._pause(wait)
-        return work()
+        """Do it, and again after trouble; see `dataset.tried`."""
+        return tried(work, PATIENCE, self._pause)
 
     def _discussions(self, author: str | None, status: Any) -> Iterator[Any]:
         with self.asking():

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property
 from math import prod
-from threading import Event
 
 import torch
 from torch import Tensor
@@ -17,7 +16,7 @@ from torch import Tensor
 from ...schema.errors import UsageError
 from ..checkpoint.base import Checkpoint, Piece, Reader
 from ..checkpoint.header import TensorInfo
-from ..checkpoint.view import View
+from ..checkpoint.view import Through
 from ..detection.rows import float_dtype
 from .rounding import Rounding, round_matrix
 
@@ -25,38 +24,20 @@ Held = Mapping[str, Sequence[tuple[int, ...]]]
 """By name of a stored tensor the indices of scalars in it that keep their value."""
 
 
-class _Through(View):
-    """What both views share: files and bytes are those of the checkpoint behind."""
-
-    def __init__(self, inner: Checkpoint) -> None:
-        super().__init__(inner)
-        self._heads, self.exact = inner._heads, inner.exact
-
-    @property
-    def weight_files(self) -> tuple[str, ...]:
-        """Its weight files."""
-        return self.inner.weight_files
-
-    @property
-    def source(self) -> Checkpoint:
-        """The checkpoint whose files are read."""
-        return self.inner.source
+class _Same(Through):
+    """What both views share: tensors as the checkpoint behind has them, read as it reads them."""
 
     @property
     def tensors(self) -> dict[str, TensorInfo]:
         """Its tensors."""
         return self.inner.tensors
 
-    def read_into(self, path: str, start: int, view: memoryview, stop: Event | None = None) -> None:
-        """Its bytes."""
-        self.inner.read_into(path, start, view, stop)
-
     def read(self, names: Sequence[str], raw: Reader | None = None) -> Iterator[Piece]:
         """As the checkpoint behind does."""
         yield from self.inner.read(names, raw)
 
 
-class ReadOnce(_Through):
+class ReadOnce(_Same):
     """A checkpoint that keeps what it reads within `keeping`: asked again it does not read again."""
 
     def __init__(self, inner: Checkpoint) -> None:
@@ -97,7 +78,7 @@ def _rounded(info: TensorInfo) -> RoundedTensor:
     return RoundedTensor(**{**plain, **as_read}, stored=info)
 
 
-class Rounded(_Through):
+class Rounded(_Same):
     """A checkpoint with the tensors `names` rounded; each matrix (the last two axes) by itself.
 
     Raise UsageError for a tensor that is not there or is no matrix, or an index to hold that is not in it.

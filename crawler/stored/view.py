@@ -8,14 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from threading import Event
 
 import torch
 from torch import Tensor
 
 from ..checkpoint.base import Checkpoint, Piece, Reader
 from ..checkpoint.header import TensorInfo
-from ..checkpoint.view import View
+from ..checkpoint.view import Through
 from ..refusal import corrupt
 from .codec import DamagedError, Element, Quantized, quantized
 from .integers import Gptq, Packed
@@ -47,26 +46,8 @@ def in_floats(checkpoint: Checkpoint) -> Checkpoint:
     return checkpoint if quantization(checkpoint.config) is None else Dequantized(checkpoint)
 
 
-class Dequantized(View):
+class Dequantized(Through):
     """A quantized checkpoint whose weights read as float32."""
-
-    def __init__(self, inner: Checkpoint) -> None:
-        super().__init__(inner)
-        self._heads, self.exact = inner._heads, inner.exact
-
-    @property
-    def weight_files(self) -> tuple[str, ...]:
-        """Its weight files."""
-        return self.inner.weight_files
-
-    def read_into(self, path: str, start: int, view: memoryview, stop: Event | None = None) -> None:
-        """Its bytes."""
-        self.inner.read_into(path, start, view, stop)
-
-    @property
-    def source(self) -> Checkpoint:
-        """The checkpoint as stored."""
-        return self.inner
 
     @cached_property
     def tensors(self) -> dict[str, TensorInfo]:
