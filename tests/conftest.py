@@ -4,6 +4,7 @@ Set before the client is imported, since it reads its environment then; processe
 """
 
 import atexit
+import gc
 import os
 import shutil
 import sys
@@ -69,3 +70,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(pace, "time", made)
     monkeypatch.setattr(retry, "ROUNDING", 0.0)
     return made
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Let the collector end what it would have."""
+    gc.unfreeze()

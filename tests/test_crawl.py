@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from .hub import Hub
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 SWINDEX = str(Path(sys.executable).parent / "swindex")
-DEMO = Policy.read().but(listing={"author": "demo"})
+DEMO = Policy.read().but(listing={"author": "demo"}, workers={"count": 1})
 QUICK = Options(window=64)
 NO_MODEL_CLASS = b'{"model_type": "llama", "architectures": ["LlamaForCausalLM"]}'
 REMOTE_CODE = b'{"model_type": "x1", "architectures": ["XForCausalLM"], "auto_map": {"AutoModelForCausalLM": "m.X"}}'
@@ -38,6 +39,25 @@ def hub() -> Iterator[Hub]:
     """A Hub on loopback."""
     with Hub() as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def crawled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, Path]]:
+    """A Hub with every kind of model, and the index of a crawl of it: not to be written to."""
+    index = tmp_path_factory.mktemp("crawled")
+    with Hub() as started:
+        crawl([], every_kind(started), index)
+        crawl(["else/gated"], started, index)
+        yield started, index
+
+
+@pytest.fixture
+def again(crawled: tuple[Hub, Path], tmp_path: Path) -> tuple[Hub, Path]:
+    """The same with a copy of the index."""
+    hub, index = crawled
+    hub.log.reset()
+    shutil.copytree(index, tmp_path, dirs_exist_ok=True)
+    return hub, tmp_path
 
 
 def crawl(models: list[str], hub: Hub, index: Path, policy: Policy = DEMO) -> CrawlReport:
@@ -61,7 +81,8 @@ def start_slow(hub: Hub, index: Path) -> "subprocess.Popen[str]":
     """Start a crawl of two models in which reading the second takes long; its standard error can be read."""
     hub.add_folder("demo/stories260k-pair", CHECKPOINTS / "stories260k-pair")
     small(hub).fault("slow", "stories260k-one/resolve/.*safetensors", delay=0.2, piece=4096)
-    command = [SWINDEX, "crawl", "demo/stories260k-pair", "demo/stories260k-one", "--index", str(index)]
+    models = ["demo/stories260k-pair", "demo/stories260k-one"]
+    command = [SWINDEX, "crawl", *models, "--workers", "1", "--index", str(index)]
     environment = {**os.environ, "HF_ENDPOINT": hub.url}
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
@@ -70,26 +91,28 @@ def outcomes(report: CrawlReport) -> dict[str, str]:
     return {a.model_id: a.outcome for a in report.attempts}
 
 
-def test_every_kind_of_model_becomes_an_outcome_in_the_log(hub: Hub, tmp_path: Path) -> None:
+def every_kind(hub: Hub) -> Hub:
+    """A model for each outcome of a crawl."""
     small(hub)
-    hub.add_folder("demo/gated", CHECKPOINTS / "stories260k", gated="manual")
+    hub.add_folder("else/gated", CHECKPOINTS / "stories260k", gated="manual")
     text = {"tags": ["safetensors"], "pipeline_tag": "text-generation"}
     hub.add("demo/pickle", {"config.json": NO_MODEL_CLASS, "pytorch_model.bin": b"x"}, **text)
     hub.add("demo/remote", {"config.json": REMOTE_CODE, "model.safetensors": b"x" * 20}, **text)
     weights = (CHECKPOINTS / "stories260k" / "model.safetensors").read_bytes()
     hub.add("demo/corrupt", {"config.json": NO_MODEL_CLASS, "model.safetensors": weights[:-5]}, **text)
+    return hub
 
-    crawl([], hub, tmp_path)
 
-    index = Index(tmp_path)
+def test_every_kind_of_model_becomes_an_outcome_in_the_log(crawled: tuple[Hub, Path]) -> None:
+    index = Index(crawled[1])
     assert {m: index.read(m).status.outcome for m in index.models()} == {
         "demo/aidreams260k": "none_found",
         "demo/corrupt": "corrupt",
-        "demo/gated": "gated",
         "demo/pickle": "unsafe_format",
         "demo/relullama-260k": "unsupported_architecture",
         "demo/remote": "needs_remote_code",
         "demo/stories260k-one": "found",
+        "else/gated": "gated",
     }
 
 
@@ -109,12 +132,12 @@ def test_a_gated_model_is_recorded_once_however_it_is_named(hub: Hub, tmp_path: 
     assert [r.scans[-1].revision for r in Index(tmp_path).history("demo/gated")] == [sha]
 
 
-def test_a_record_names_the_commit_that_was_read(hub: Hub, tmp_path: Path) -> None:
-    sha = small(hub).repo("demo/stories260k-one").head.sha
+def test_a_record_names_the_commit_that_was_read(crawled: tuple[Hub, Path]) -> None:
+    hub, index = crawled
 
-    crawl(["demo/stories260k-one"], hub, tmp_path)
+    record = Index(index).read("demo/stories260k-one")
 
-    record = Index(tmp_path).read("demo/stories260k-one")
+    sha = hub.repo("demo/stories260k-one").head.sha
     assert (record.model.revision, record.scans[-1].revision) == (sha, sha)
 
 
@@ -129,20 +152,17 @@ def test_weights_come_from_the_pinned_commit_though_main_moves(hub: Hub, tmp_pat
     assert (record.model.revision, [w.id for w in record.super_weights]) == (sha, ["L1.R67.C172"])
 
 
-def test_a_second_run_reads_no_file(hub: Hub, tmp_path: Path) -> None:
-    small(hub)
-    crawl([], hub, tmp_path)
-    hub.log.reset()
+def test_a_second_run_reads_no_file(again: tuple[Hub, Path]) -> None:
+    hub, index = again
 
-    report = crawl([], hub, tmp_path)
+    report = crawl([], hub, index)
 
-    assert (outcomes(report), report.skipped) == ({}, {"already scanned": 2, "already tried": 1})
+    assert (outcomes(report), report.skipped) == ({}, {"already scanned": 2, "already tried": 4})
     assert [hub.log.count(path) for path in ("/resolve/", "/api/models", "")] == [0, 1, 1]
 
 
-def test_a_new_commit_is_scanned_again_as_a_new_version(hub: Hub, tmp_path: Path) -> None:
-    small(hub)
-    crawl(["demo/stories260k-one"], hub, tmp_path)
+def test_a_new_commit_is_scanned_again_as_a_new_version(crawled: tuple[Hub, Path], hub: Hub, tmp_path: Path) -> None:
+    shutil.copytree(crawled[1], tmp_path, dirs_exist_ok=True)
     hub.add_folder("demo/stories260k-one", CHECKPOINTS / "stories260k-pair")
 
     crawl(["demo/stories260k-one"], hub, tmp_path)
@@ -182,15 +202,14 @@ def test_a_model_that_is_too_large_for_the_run_is_not_read(hub: Hub, tmp_path: P
     assert (outcomes(report), hub.log.count("/resolve/")) == ({"demo/stories260k-one": "skipped"}, 0)
 
 
-def test_a_lasting_refusal_is_tried_again_only_when_asked(hub: Hub, tmp_path: Path) -> None:
-    small(hub)
+def test_a_lasting_refusal_is_tried_again_only_when_asked(again: tuple[Hub, Path]) -> None:
+    hub, index = again
     model = ["demo/relullama-260k"]
-    crawl(model, hub, tmp_path)
 
-    again = crawl(model, hub, tmp_path)
-    asked = crawl(model, hub, tmp_path, DEMO.but(models={"retry_failed": True}))
+    second = crawl(model, hub, index)
+    asked = crawl(model, hub, index, DEMO.but(models={"retry_failed": True}))
 
-    assert [outcomes(r)[model[0]] for r in (again, asked)] == ["skipped", "unsupported_architecture"]
+    assert [outcomes(r)[model[0]] for r in (second, asked)] == ["skipped", "unsupported_architecture"]
 
 
 def test_an_outage_is_a_failed_scan_and_a_later_run_mends_it(hub: Hub, tmp_path: Path) -> None:
@@ -205,18 +224,17 @@ def test_an_outage_is_a_failed_scan_and_a_later_run_mends_it(hub: Hub, tmp_path:
     assert [outcomes(r)[model[0]] for r in (broken, mended)] == ["failed", "found"]
 
 
-def test_faults_that_pass_give_the_same_record_as_none(hub: Hub, tmp_path: Path) -> None:
+def test_faults_that_pass_give_the_same_record_as_none(crawled: tuple[Hub, Path], hub: Hub, tmp_path: Path) -> None:
     small(hub)
     model = ["demo/stories260k-one"]
-    crawl(model, hub, tmp_path / "clean")
     hub.fault("status", "/resolve/", status=429, reset=0, times=1)
     hub.fault("status", "/resolve/", status=503, nth=4)
     hub.fault("truncate", "/resolve/.*safetensors", method="GET", keep=5, nth=3)
     hub.fault("cut", "/resolve/.*safetensors", method="GET", after=1000, nth=5)
 
-    crawl(model, hub, tmp_path / "faulty")
+    crawl(model, hub, tmp_path)
 
-    clean, faulty = (Index(tmp_path / n).read(model[0]) for n in ("clean", "faulty"))
+    clean, faulty = (Index(path).read(model[0]) for path in (crawled[1], tmp_path))
     assert (faulty.super_weights, faulty.effects, faulty.status) == (clean.super_weights, clean.effects, clean.status)
 
 
@@ -234,11 +252,8 @@ def test_a_malformed_id_is_wrong_usage_before_anything_is_asked(hub: Hub, tmp_pa
     assert len(hub.log) == 0
 
 
-def test_the_database_holds_what_the_log_holds_after_a_crawl(hub: Hub, tmp_path: Path) -> None:
-    small(hub)
-    crawl([], hub, tmp_path)
-
-    assert database.verify(Index(tmp_path)) == []
+def test_the_database_holds_what_the_log_holds_after_a_crawl(crawled: tuple[Hub, Path]) -> None:
+    assert database.verify(Index(crawled[1])) == []
 
 
 def test_a_killed_crawl_goes_on_where_it_stopped(hub: Hub, tmp_path: Path) -> None:
@@ -288,7 +303,7 @@ def test_crawl_prints_one_json_document(hub: Hub, tmp_path: Path) -> None:
 def test_the_plan_and_the_report_are_printed_for_people(hub: Hub, tmp_path: Path) -> None:
     small(hub)
     environment = {**os.environ, "HF_ENDPOINT": hub.url}
-    command = [SWINDEX, "crawl", "--author", "demo", "--index", str(tmp_path)]
+    command = [SWINDEX, "crawl", "--author", "demo", "--workers", "1", "--index", str(tmp_path)]
 
     plan = subprocess.run([*command, "--plan"], env=environment, capture_output=True, text=True)
     report = subprocess.run(command, env=environment, capture_output=True, text=True)

@@ -32,7 +32,7 @@ def hub() -> Iterator[Hub]:
 
 
 def policy(**sections: dict[str, Any]) -> Policy:
-    return Policy.read().but(listing=ALL, **sections)
+    return Policy.read().but(listing=ALL, workers={"count": 1}, **sections)
 
 
 def run(hub: Hub, index: Path, chosen: Policy | None = None, **more: Any) -> CrawlReport:
