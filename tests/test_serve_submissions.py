@@ -14,6 +14,7 @@ import pytest
 
 from swindex.api.service.addresses import Addresses, network
 from swindex.api.service.problems import Problem
+from swindex.api.service.run import trusted_of
 from swindex.api.service.settings import Settings
 from swindex.index.submissions.codes import Said
 from swindex.index.submissions.document import MOST, Submission, make
@@ -22,6 +23,7 @@ from swindex.index.submissions.limits import Limits
 from swindex.index.submissions.states import State
 from swindex.index.submissions.store import Store
 from swindex.index.submissions.tokens import Tokens
+from swindex.schema.errors import UsageError
 
 from .served import Served, serving
 
@@ -250,6 +252,55 @@ def test_addresses_are_forgotten_when_there_are_many() -> None:
         addresses.take(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
 
     assert len(addresses) == 10_000
+
+
+def test_behind_a_proxy_each_sender_has_tries_of_its_own(tmp_path: Path) -> None:
+    with serving(settings=Settings(hourly=1), submissions=tmp_path, proxies=trusted_of(["127.0.0.0/8"])) as served:
+        taking = Taking(served, tmp_path)
+        chains = ("192.0.2.1", "192.0.2.2", "203.0.113.9, 192.0.2.1", "192.0.2.3, 127.0.0.9")
+        answers = [taking.post(wish(n), x_forwarded_for=chain).status_code for n, chain in enumerate(chains)]
+
+    assert answers == [201, 201, 429, 201]  # what the client itself put before the proxy's word does not count
+
+
+def test_another_proxy_is_not_believed(tmp_path: Path) -> None:
+    with serving(settings=Settings(hourly=1), submissions=tmp_path, proxies=trusted_of(["192.0.2.80"])) as served:
+        taking = Taking(served, tmp_path)
+        answers = [taking.post(wish(n), x_forwarded_for=f"192.0.2.{n}").status_code for n in range(2)]
+
+    assert answers == [201, 429]
+
+
+@pytest.mark.parametrize("word", ["*", "proxy.example", "10.0.0.0/33", ""])
+def test_a_proxy_is_an_address_or_a_network(word: str) -> None:
+    with pytest.raises(UsageError, match="give an address or a network"):
+        trusted_of([word])
+
+
+# --- figures ---
+
+
+def test_figures_count_submissions_by_state(tmp_path: Path) -> None:
+    with serving(settings=MANY, submissions=tmp_path) as served:
+        taking = Taking(served, tmp_path)
+        for number in range(3):
+            taking.post(wish(number))
+        text = served.get("/metrics").text
+
+    assert '\nswindex_submissions{state="received"} 3\n' in text
+    assert '\nswindex_submissions{state="accepted"} 0\n' in text
+    assert "\nswindex_submissions_unreadable 0\n" in text
+
+
+def test_figures_say_that_submissions_cannot_be_read(tmp_path: Path) -> None:
+    with serving(settings=MANY, submissions=tmp_path) as served:
+        taking = Taking(served, tmp_path)
+        entry = taking.post(wish(1)).json()["id"]
+        (tmp_path / "items" / entry / "states.jsonl").write_bytes(b"{}\n")
+        text = served.get("/metrics").text
+
+    assert "\nswindex_submissions_unreadable 1\n" in text
+    assert "swindex_submissions{" not in text
 
 
 # --- what means harm ---

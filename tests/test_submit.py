@@ -211,6 +211,20 @@ WRONG: dict[str, tuple[list[Any], str]] = {
 }
 
 
+def test_of_a_pull_request_of_many_files_only_some_are_listed(hub: Hub, pulls: Any, tmp_path: Path) -> None:
+    many = [add(f"spam/{number:05}.json") for number in range(1_000)]
+    made = HfApi(endpoint=hub.url, token=ALICE).create_commit(
+        REPO, many, commit_message="x", repo_type="dataset", create_pr=True
+    )
+    hub.state.tree_page_size = 50
+    hub.log.reset()
+
+    [entry] = fetch(pulls(CURATOR), Store(tmp_path / "submissions"), Ticks()).new
+
+    assert [(s.code, s.message) for s in entry.last.said] == [("not-one-file", "it adds at least 100 files")]
+    assert hub.log.count(f"/tree/{made.oid}") <= 4
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_a_pull_request_that_is_no_submission_is_rejected_told_why_and_closed(
     hub: Hub, pulls: Any, tmp_path: Path, name: str

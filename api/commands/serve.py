@@ -25,6 +25,14 @@ def serve(
         typer.Option("--submissions", metavar="FOLDER", help="Take submissions, and keep them in this folder."),
     ] = None,
     log_ip: Annotated[bool, typer.Option("--log-ip", help="Log the addresses of clients.")] = False,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--proxy",
+            metavar="NETWORK",
+            help="A proxy in front, whose X-Forwarded-For names the client; an address or a network, more than once.",
+        ),
+    ] = None,
 ) -> int:
     """Answer over HTTP what is known, read only, until stopped.
 
@@ -40,5 +48,5 @@ def serve(
             raise
         what = f"{error.name} is not installed"
         raise MissingExtraError(f"{what}; serving needs more: pip install 'swindex[serve]'") from None
-    run(index, host, port, name=name, log_ip=log_ip, submissions=submissions)
+    run(index, host, port, name=name, log_ip=log_ip, submissions=submissions, proxies=proxy or ())
     return 0

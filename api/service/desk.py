@@ -3,6 +3,7 @@
 Makes no request to anybody: what is submitted is checked by `swindex review check`, elsewhere and later.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,6 +52,11 @@ class Desk:
         if found is None:
             raise Problem("no-such-submission")
         return found
+
+    def counts(self) -> dict[str, int]:
+        """How many submissions are in each state; raise StoreError."""
+        found = Counter(entry.state for entry in self.store.entries())
+        return {state.value: found[state] for state in State}
 
     def page(self, state: State | None, after: str | None, limit: int) -> tuple[list[Entry], bool]:
         """Submissions, newest first, after the one of an id, and whether there are more; raise Problem, StoreError."""

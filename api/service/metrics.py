@@ -6,9 +6,11 @@ For one thread. Labels come from tables (routes, methods, statuses), never from 
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 MEDIA = "text/plain; version=0.0.4; charset=utf-8"
 _METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "DELETE", "PATCH"})
+_NONE: Mapping[str, int] = MappingProxyType({})
 _BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _HELP = {
     "swindex_requests_total": ("counter", "Requests answered."),
@@ -24,6 +26,8 @@ _HELP = {
     "swindex_index_refused_total": ("counter", "Times that a newer one could not be taken."),
     "swindex_index_degraded": ("gauge", "1 while a newer one cannot be taken."),
     "swindex_start_timestamp_seconds": ("gauge", "When the service was started."),
+    "swindex_submissions": ("gauge", "Submissions by the state they are in."),
+    "swindex_submissions_unreadable": ("gauge", "1 while the submissions cannot be read."),
 }
 
 
@@ -45,8 +49,8 @@ class Metrics:
         buckets = self._buckets.setdefault(route, [0] * (len(_BOUNDS) + 1))
         buckets[next((n for n, bound in enumerate(_BOUNDS) if seconds <= bound), len(_BOUNDS))] += 1
 
-    def text(self, gauges: Mapping[str, float | None]) -> str:
-        """Everything, with these figures of the index by the ends of their names."""
+    def text(self, gauges: Mapping[str, float | None], states: Mapping[str, int] = _NONE) -> str:
+        """Everything, with these figures of the index by the ends of their names, and of submissions by state."""
         own = {
             "response_bytes_total": self.bytes,
             "requests_in_flight": self.in_flight,
@@ -54,7 +58,8 @@ class Metrics:
             "start_timestamp_seconds": self.started,
         }
         simple = {f"swindex_{name}": value for name, value in {**own, **gauges}.items() if value is not None}
-        return "\n".join([*self._counted(), *self._timed(), *(_simple(n, v) for n, v in simple.items()), ""])
+        plain = (_simple(n, v) for n, v in simple.items())
+        return "\n".join([*self._counted(), *self._timed(), *plain, *_by_state(states), ""])
 
     def _counted(self) -> Iterator[str]:
         yield _head("swindex_requests_total")
@@ -72,6 +77,13 @@ class Metrics:
                 yield f'{name}_bucket{{route="{route}",le="{bound}"}} {total}'
             yield f'{name}_sum{{route="{route}"}} {self._seconds[route]:.6f}'
             yield f'{name}_count{{route="{route}"}} {total}'
+
+
+def _by_state(states: Mapping[str, int]) -> Iterator[str]:
+    if states:
+        yield _head("swindex_submissions")
+    for state, count in states.items():
+        yield f'swindex_submissions{{state="{state}"}} {count}'
 
 
 def _simple(name: str, value: float) -> str:

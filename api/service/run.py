@@ -7,11 +7,14 @@ import logging
 import signal
 import socket
 import threading
+from collections.abc import Sequence
+from ipaddress import ip_network
 from pathlib import Path
 
 import uvicorn
 
 from ...index.errors import StoreError, os_reason
+from ...schema.errors import UsageError
 from .app import build
 from .current import Current
 from .held import directory_of
@@ -31,14 +34,16 @@ def serve(
     name: str | None = None,
     log_ip: bool = False,
     submissions: Path | None = None,
+    proxies: Sequence[str] = (),
     settings: Settings = Settings(),  # noqa: B008
     log: Log | None = None,
 ) -> None:
     """Serve an index or a release in a directory; return when stopped; raise StoreError, UsageError.
 
     `name` is what the index is called in answers, in place of its directory's last part. With a folder for
-    `submissions` these are taken, and kept there.
+    `submissions` these are taken, and kept there. `proxies`: addresses or networks whose X-Forwarded-For is believed.
     """
+    trusted = trusted_of(proxies)
     log = log or Log()
     directory = directory_of(source)
     current = Current(directory, name or directory.resolve().name, settings, log)
@@ -46,14 +51,29 @@ def serve(
         with listening(host, port) as sock:
             address, bound = sock.getsockname()[:2]
             log("listening", url=f"http://{f'[{address}]' if ':' in address else address}:{bound}")
-            server(current, settings, log, log_ip=log_ip, submissions=submissions).run(sockets=[sock])
+            running = server(current, settings, log, log_ip=log_ip, submissions=submissions, proxies=trusted)
+            running.run(sockets=[sock])
     finally:
         current.close()
     log("stopped")
 
 
+def trusted_of(proxies: Sequence[str]) -> list[str]:
+    """The addresses and networks of proxies, checked: uvicorn would take any word for a name; raise UsageError."""
+    try:
+        return [str(ip_network(proxy, strict=False)) for proxy in proxies]
+    except ValueError as error:
+        raise UsageError(f"--proxy: {error}; give an address or a network, as 10.0.0.0/8") from None
+
+
 def server(
-    current: Current, settings: Settings, log: Log, *, log_ip: bool = False, submissions: Path | None = None
+    current: Current,
+    settings: Settings,
+    log: Log,
+    *,
+    log_ip: bool = False,
+    submissions: Path | None = None,
+    proxies: Sequence[str] = (),
 ) -> uvicorn.Server:
     """What serves it: `run` until a signal, or `should_exit`."""
     _log_to(log)
@@ -65,7 +85,8 @@ def server(
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
         h11_max_incomplete_event_size=settings.head,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=settings.stop_seconds,

@@ -5,12 +5,15 @@ from time import strptime
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from ... import __version__
+from ...schema.errors import SwindexError
 from .answer import Answer, may_change
 from .current import Current
 from .described import only_known, problems
+from .desk import Desk
 from .documents import kind_of_problem
 from .metrics import MEDIA, Metrics
 from .openapi_kept import document
@@ -31,7 +34,10 @@ async def healthz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Figures for Prometheus."""
     counted: Metrics = request.app.state.metrics
-    return Answer(counted.text(_gauges(current_of(request))).encode(), media=MEDIA)
+    figures, states = _gauges(current_of(request)), dict[str, int]()
+    if (desk := request.app.state.desk) is not None:
+        figures["submissions_unreadable"], states = await run_in_threadpool(_submissions, desk)
+    return Answer(counted.text(figures, states).encode(), media=MEDIA)
 
 
 @router.get("/openapi.json", include_in_schema=False)
@@ -81,6 +87,14 @@ def _gauges(current: Current) -> dict[str, float | None]:
         "index_refused_total": current.failures,
         "index_degraded": int(current.trouble is not None),
     }
+
+
+def _submissions(desk: Desk) -> tuple[int, dict[str, int]]:
+    """Whether they cannot be read (what is wrong is said where they are asked for), and how many are in each state."""
+    try:
+        return 0, desk.counts()
+    except SwindexError:
+        return 1, {}
 
 
 def _seconds(time: str | None) -> int | None:

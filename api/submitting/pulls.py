@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any, TypeVar
 
 from huggingface_hub import CommitOperationAdd, HfApi
@@ -24,6 +25,8 @@ from ..dataset import Dataset, NotPublished, Patience, tried
 
 PATIENCE = Patience(tries=5, longest=300.0)
 PATH = re.compile(rf"{PREFIX}/[A-Za-z0-9._-]{{1,200}}/[0-9a-f]{{16}}\.json", re.ASCII)
+LISTED = 100
+"""Files that a pull request has more than `main`: so many are listed and no more."""
 _AUTHOR = re.compile(r"[A-Za-z0-9_.-]{1,96}", re.ASCII)
 _SHA = re.compile("[0-9a-f]{40}")
 _T = TypeVar("_T")
@@ -118,7 +121,10 @@ class Pulls(Dataset):
             author = self.api.get_discussion_details(self.repo, num, repo_type="dataset").author
         name = author if isinstance(author, str) and _AUTHOR.fullmatch(author) else "unknown"
         sender = Sender(f"hf:{name}", Pull(self.repo, num, sha))
-        before, after = self.tree(self._base(num, sha)), self.tree(sha)
+        before = self.tree(self._base(num, sha))
+        after = self.tree(sha, len(before) + LISTED)
+        if len(after) == len(before) + LISTED:
+            return Fetched(sender, b"", Said("not-one-file", f"it adds at least {LISTED} files"))
         changed = sorted(p for p in before.keys() | after.keys() if before.get(p) != after.get(p))
         if problem := _wrong(changed, before, after):
             return Fetched(sender, b"", problem)
@@ -136,11 +142,12 @@ class Pulls(Dataset):
             raise NotPublished(f"{self.repo}#{num}: shares no commit with main")
         return found
 
-    def _tree(self, sha: str) -> dict[str, tuple[str, int]]:
-        """Digest and size of each file at a commit."""
+    def _tree(self, sha: str, most: int | None = None) -> dict[str, tuple[str, int]]:
+        """Digest and size of each file at a commit, of so many at most: no more is asked for."""
         with self.asking():
             tree = self.api.list_repo_tree(self.repo, recursive=True, revision=sha, repo_type="dataset")
-            return {f.path: (f.lfs.sha256 if f.lfs else f.blob_id, f.size) for f in tree if isinstance(f, RepoFile)}
+            files = islice((f for f in tree if isinstance(f, RepoFile)), most)
+            return {f.path: (f.lfs.sha256 if f.lfs else f.blob_id, f.size) for f in files}
 
     # --- answering ---
 
