@@ -32,21 +32,11 @@ def quantization(
     """Figures on the first text, z tuned on another; nothing is held out of a model without super weights (`found`).
 
     Two reads of the checkpoint, whatever the number of variants."""
-    comparison = Comparison(findings, checkpoint, options, wanted.tensors)
-    if not found:
-        comparison.places = []
-    if not comparison.names:
-        raise failed(f"{checkpoint.place}: no tensor of a layer is rounded (--tensors {wanted.tensors})")
+    comparison = _compared_in(findings, checkpoint, options, wanted.tensors, found=found)
     corpus, other = texts(findings)
     shapes = [checkpoint.tensors[n].shape for n in comparison.names]
-    plain = [
-        Rounding(bits, block, symmetric=wanted.symmetric)
-        for bits in wanted.bits
-        for block in blocks_of(shapes, wanted.blocks)
-    ]
-    held = bool(comparison.held)
-    tries = [v for p in plain for v in tuning(p, wanted.clips, held)]
-    tuned = comparison.run(other, tries, progress, TUNING)
+    plain, held = _plain(wanted, shapes), bool(comparison.held)
+    tuned = comparison.run(other, [v for p in plain for v in tuning(p, wanted.clips, held)], progress, TUNING)
     best = {p: _best(p, tuned) for p in plain}
     tables = {
         "weights": [v for p in plain for v in weights_only(p, best[p], held, wanted.draws)],
@@ -54,8 +44,7 @@ def quantization(
     }
     variants = list(dict.fromkeys(v for listed in tables.values() for v in listed))
     compared = comparison.run(corpus, variants, progress, ROUNDING)
-    base = next(iter(compared.figures.values()))
-    nll = sum(base.nll_baseline) / base.tokens
+    nll = _baseline(compared)
     return Quantization(
         held=ids_of(p for p in comparison.places) if held else (),
         tensors=len(comparison.names),
@@ -69,6 +58,33 @@ def quantization(
         rows=tuple(_row(t, v, compared.figures[v]) for t, listed in tables.items() for v in listed),
         tuning=tuple(_tried(v, f) for v, f in tuned.figures.items()),
     )
+
+
+def _compared_in(
+    findings: Findings, checkpoint: Checkpoint, options: Options, tensors: str | None, *, found: bool
+) -> Comparison:
+    """What is rounded; raise a Refusal if that is nothing."""
+    comparison = Comparison(findings, checkpoint, options, tensors)
+    if not found:
+        comparison.places = []
+    if not comparison.names:
+        raise failed(f"{checkpoint.place}: no tensor of a layer is rounded (--tensors {tensors})")
+    return comparison
+
+
+def _plain(wanted: StudyOptions, shapes: list[tuple[int, ...]]) -> list[Rounding]:
+    """Rounding alone, for each width and block."""
+    return [
+        Rounding(bits, block, symmetric=wanted.symmetric)
+        for bits in wanted.bits
+        for block in blocks_of(shapes, wanted.blocks)
+    ]
+
+
+def _baseline(compared: Compared) -> float:
+    """Loss per token of the unmodified model, in nats."""
+    any_of_them = next(iter(compared.figures.values()))
+    return sum(any_of_them.nll_baseline) / any_of_them.tokens
 
 
 def texts(findings: Findings) -> tuple[Corpus, Corpus]:
