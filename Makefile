@@ -32,7 +32,10 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: setup
 	@$(BIN)/python -m tests.demo
 
-test: lint types unit wheel
+# Types and wheel take a core each.
+test: lint
+	@$(MAKE) --no-print-directory --output-sync=target -j2 types wheel
+	@$(MAKE) --no-print-directory unit
 
 lint: setup
 	$(BIN)/ruff check
@@ -43,7 +46,7 @@ types: setup
 	$(BIN)/mypy
 
 unit: setup
-	$(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -q -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 wheel: setup
 	$(BIN)/python -m tests.wheel

@@ -29,6 +29,9 @@ os.environ |= {
     "TOKENIZERS_PARALLELISM": "false",
     "XDG_DATA_HOME": os.path.join(_HOME, "data"),
 }
+if _beside := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    # Threads of several processes on the same cores only wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _beside)))
 for _name in (
     "HF_TOKEN",
     "HF_ENDPOINT",
@@ -47,8 +50,19 @@ SLOW = ("crawl", "fleet", "pool", "crawl_run", "release_faults", "release", "fau
 """Files of few tests that take long: first, so that no process is left alone with them at the end."""
 
 
+TOGETHER = {
+    **dict.fromkeys(("detection", "effects", "effects_outliers", "equivalence", "families"), "scanned"),
+    **dict.fromkeys(("confusion", "invariance", "texts"), "seen"),
+}
+"""Files that look at the same scans (`plants.shared`, `plants.confusion`): one process makes these once."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the slow files."""
+    """Begin with the slow files; a file, or what belongs together, is for one process."""
+    for item in items:
+        name = item.path.stem.removeprefix("test_")
+        item.add_marker(pytest.mark.xdist_group(TOGETHER.get(name, name)))
     items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in SLOW)
 
 

@@ -41,7 +41,9 @@ def hub(made: Releases) -> Iterator[Hub]:
 def told(hub: Hub, tmp_path: Path, code: str) -> Any:
     """What a program prints as JSON that knows the Hub by HF_ENDPOINT."""
     environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_TELEMETRY": "1"}
-    program = f"import json\nREPO, TAG = {REPO!r}, {TAG!r}\n{code}"
+    # Arrow's threads now and then abort a process that ends ("terminate called without an active exception").
+    end = "\nimport os, sys\nsys.stdout.flush()\nos._exit(0)\n"
+    program = f"import json\nREPO, TAG = {REPO!r}, {TAG!r}\n{code}{end}"
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])

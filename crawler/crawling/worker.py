@@ -45,6 +45,7 @@ def main() -> None:
     except SwindexError as error:
         kind = "usage" if isinstance(error, UsageError) else "store"
         say({"event": "broken", "kind": kind, "reason": str(error)})
+    os._exit(0)  # what is done is in the outbox, and to take down torch takes most of a second
 
 
 def _work(jobs: BinaryIO, say: Say, settings: dict[str, Any]) -> None:
