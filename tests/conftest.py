@@ -53,8 +53,9 @@ SLOW = ("crawl", "fleet", "pool", "crawl_run", "release_faults", "release", "fau
 TOGETHER = {
     **dict.fromkeys(("detection", "effects", "effects_outliers", "equivalence", "families"), "scanned"),
     **dict.fromkeys(("confusion", "invariance", "texts"), "seen"),
+    **dict.fromkeys(("fleet", "pool"), "plain"),
 }
-"""Files that look at the same scans (`plants.shared`, `plants.confusion`): one process makes these once."""
+"""Files that look at the same scans (`plants.shared`, `plants.confusion`, `test_pool.plain`): one process makes them."""
 
 
 @pytest.hookimpl(tryfirst=True)
