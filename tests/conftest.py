@@ -55,7 +55,7 @@ TOGETHER = {
     **dict.fromkeys(("confusion", "invariance", "texts"), "seen"),
     **dict.fromkeys(("fleet", "pool"), "plain"),
 }
-"""Files that look at the same scans (`plants.shared`, `plants.confusion`, `test_pool.plain`), for one process to make."""
+"""Files that look at the same scans (`plants.shared`, `plants.confusion`, `test_pool.plain`), made by one process."""
 
 
 @pytest.hookimpl(tryfirst=True)
