@@ -13,7 +13,7 @@ ROWS = 256
 
 
 LARGE = 8 << 20
-_M_MMAP_THRESHOLD = -3
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def _find(name: str) -> "ctypes._FuncPointer | None":
@@ -27,13 +27,15 @@ _MALLOC_TRIM, _MALLOPT = _find("malloc_trim"), _find("mallopt")
 
 
 def keep_large_apart() -> None:
-    """Let blocks of LARGE bytes and more come from the system and go back to it at once, where the C library can.
+    """Let blocks of LARGE bytes and more come from the system and go back to it at once, and as much free memory at the
+    end of the heap, where the C library can.
 
-    Left alone it raises that bound as it goes, and what long texts leave behind in its heap is in the way of the next
-    layer: on 8 windows of 512 tokens of a 1.1 B shape that was 90 MB. It holds for the whole process.
+    Left alone it raises these bounds as it goes, and what a layer leaves behind in its heap is in the way of the next:
+    figures in LOG.md. It holds for the whole process.
     """
     if _MALLOPT is not None:
         _MALLOPT(_M_MMAP_THRESHOLD, LARGE)
+        _MALLOPT(_M_TRIM_THRESHOLD, LARGE)
 
 
 def trim() -> None:

@@ -79,8 +79,7 @@ def run(checkpoint: Checkpoint, options: Options, progress: Progress | None = No
     skeleton = build(config, class_name, checkpoint.tensors, checkpoint.place)
     if options.depth == SCREEN:
         options = replace(options, effects=False)
-    if options.effects:
-        keep_large_apart()
+    keep_large_apart()
     with checkpoint.tokenizer_folder() as folder:
         if options.depth == SCREEN:
             tokens = start_only(folder, checkpoint.place, skeleton.model.config.get_text_config().bos_token_id)
