@@ -1,4 +1,4 @@
-"""Writing what was made to the file that a person named: whole or not at all, and over nothing unless asked."""
+"""Writing what was made to the file that a person named: whole or not at all. Knows nothing of what is in it."""
 
 import json
 import os

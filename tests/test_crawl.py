@@ -47,7 +47,7 @@ def crawled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, Pat
     index = tmp_path_factory.mktemp("crawled")
     with Hub() as started:
         crawl([], every_kind(started), index)
-        crawl(["else/gated"], started, index)
+        crawl([], started, index, DEMO.but(listing={"author": "else"}))
         yield started, index
 
 
