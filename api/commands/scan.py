@@ -42,6 +42,10 @@ def scan(
         str,
         typer.Option(metavar="full|screen", help="How thorough: screen looks at the first token only and stops early."),
     ] = "full",
+    rounds: Annotated[
+        int | None,
+        typer.Option(min=0, max=64, metavar="N", help="Rounds of removal at most; 0: one plain pass."),
+    ] = None,
     text: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A text to measure effects on; may be repeated.")
     ] = None,
@@ -74,7 +78,7 @@ def scan(
         raise UsageError(f"{checkpoint!r:.120} is neither a folder nor a model id of the form org/name")
     if depth not in ("full", "screen"):
         raise UsageError(f"--depth {depth!r:.40}: full or screen")
-    wanted = {"depth": depth, "windows": windows, "window": window, "prompt": prompt}
+    wanted = {"depth": depth, "rounds": rounds, "windows": windows, "window": window, "prompt": prompt}
     wanted |= {"device": device, "compute": compute}
     given = {name: value for name, value in wanted.items() if value is not None}
     run, options = crawler("scan"), crawler("Options")

@@ -6,13 +6,15 @@ pages cost more than the reading. Knows nothing of what the bytes mean.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from threading import Condition, Event, Lock, Thread
 
 import torch
+from torch import Tensor
 
 from ..checkpoint.base import Cancelled, Checkpoint
 from ..checkpoint.header import TensorInfo
-from ..checkpoint.spans import Span
+from ..checkpoint.spans import Span, spans_of
 
 NAME = "swindex-ahead"
 """Of the threads."""
@@ -96,6 +98,22 @@ class Ahead:
             if self._job is job:
                 self._job = None
 
+    @property
+    def straight(self) -> bool:
+        """Whether `fill` is worth while: a copy in memory is nothing beside a connection, which has its own threads."""
+        return self.checkpoint.connections == 1 and not self.buffers.pinned
+
+    def fill(self, wanted: Sequence[tuple[TensorInfo, Tensor]]) -> None:
+        """Read tensors as they are stored right into their memory, by as many threads as torch computes with."""
+        spans = [
+            (span, _bytes(tensor)[span.start - info.start : span.end - info.start])
+            for info, tensor in wanted
+            for span in spans_of([info], self.checkpoint.max_read)
+        ]
+        with ThreadPoolExecutor(torch.get_num_threads(), NAME) as pool:
+            for _ in pool.map(lambda one: self.checkpoint.fetch(*one), spans):
+                pass
+
     def _plainly(self, names: Sequence[str]) -> Iterator[tuple[TensorInfo, int, memoryview]]:
         """One span after the other, into the same memory."""
         for span in self.checkpoint.spans(names):
@@ -111,6 +129,11 @@ class Ahead:
         job, self._job = self._job, None
         if job is not None:
             job.stop()
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    """The memory of a contiguous tensor, to be written to."""
+    return tensor.view(-1).view(torch.uint8).numpy().data
 
 
 class _Job:

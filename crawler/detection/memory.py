@@ -13,6 +13,9 @@ ROWS = 256
 
 
 LARGE = 8 << 20
+"""Bytes of a block that comes from the system by itself."""
+END = 64 << 20
+"""Free bytes at the end of the heap that stay: what a layer computes with comes and goes there."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
@@ -27,15 +30,15 @@ _MALLOC_TRIM, _MALLOPT = _find("malloc_trim"), _find("mallopt")
 
 
 def keep_large_apart() -> None:
-    """Let blocks of LARGE bytes and more come from the system and go back to it at once, and as much free memory at the
-    end of the heap, where the C library can.
+    """Let blocks of LARGE bytes and more come from the system and go back to it at once, and END free bytes at the end
+    of the heap, where the C library can.
 
     Left alone it raises these bounds as it goes, and what a layer leaves behind in its heap is in the way of the next:
     figures in LOG.md. It holds for the whole process.
     """
     if _MALLOPT is not None:
         _MALLOPT(_M_MMAP_THRESHOLD, LARGE)
-        _MALLOPT(_M_TRIM_THRESHOLD, LARGE)
+        _MALLOPT(_M_TRIM_THRESHOLD, END)
 
 
 def trim() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...schema.errors import UsageError
+from .constants import ROUNDS
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,8 @@ class Options:
     effects: bool = True
     depth: str = "full"
     """`full`, or `screen`: the first token only, no effects, and no further than finds are likely."""
+    rounds: int = ROUNDS
+    """Streams with finds removed, at most; with 0 just the unmodified model runs, and what it masks is not seen."""
     prompt: str | None = None
     texts: tuple[str, ...] = ()
     """Files to measure effects on, in place of the shipped texts."""

@@ -114,7 +114,8 @@ def _prepare(skeleton: Skeleton, weights: Weights, tokens: Tokens, options: Opti
         ablator = _ablator(skeleton, [b for _, b in texts], options) if options.effects else None
         bare = [(t, _capture(skeleton, w, options)) for t, w in zip(corpora, without, strict=False)]
     kind = LoopedPeeler if skeleton.looped else Peeler
-    peeler = kind(batch, batch.first, watched=1 if options.depth == SCREEN else None, pair=pair)
+    watched_tokens = 1 if options.depth == SCREEN else None
+    peeler = kind(batch, batch.first, options.rounds, watched_tokens, pair)
     findings = Findings(skeleton, tokens, prompts, texts, peeler, ablator, proof, dtype=weights.dtype)
     if skeleton.looped:
         return findings

@@ -61,7 +61,7 @@ def asked(options: Options) -> dict[str, Any]:
     """The settings that follow from the options alone, whatever the model is."""
     return {
         "detector": DETECTOR,
-        "constants": {**c.as_settings(), "windows": options.windows, "window": options.window, **_factors(options)},
+        "constants": {**c.as_settings(), **_chosen(options)},
         "effects": options.effects and options.depth != SCREEN,
         "depth": options.depth,
         "compute_dtype": options.compute,
@@ -73,8 +73,10 @@ def named(corpora: Iterable[Corpus]) -> tuple[str, ...]:
     return tuple(f"{corpus.name} sha256:{corpus.sha256}" for corpus in corpora)
 
 
-def _factors(options: Options) -> dict[str, str]:
-    return {"factors": ", ".join(f"{f:g}" for f in options.factors)} if options.factors else {}
+def _chosen(options: Options) -> dict[str, int | str]:
+    """What takes the place of a constant."""
+    factors = {"factors": ", ".join(f"{f:g}" for f in options.factors)} if options.factors else {}
+    return {"rounds": options.rounds, "windows": options.windows, "window": options.window, **factors}
 
 
 def profile_of(findings: Findings) -> tuple[LayerProfile, ...]:
