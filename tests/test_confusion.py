@@ -5,10 +5,12 @@ Where it fails is written in the case, and marked here: such a test must fail, o
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from swindex.crawler import scan
 from swindex.schema import rules
 from swindex.schema.effect import Effect
 from swindex.schema.types import Intervention, Outcome, Role, Verdict
@@ -16,7 +18,7 @@ from swindex.schema.types import Intervention, Outcome, Role, Verdict
 from .plants import Plant, disk
 from .plants.cases import CASES, Case
 from .plants.confusion import WINDOW, WINDOWS, Ids, Seen, agreement, of_candidates, of_groups, seen, smallest
-from .plants.shared import one_thread
+from .plants.shared import one_thread, options
 
 __all__ = ["one_thread"]
 SOUND = [name for name, case in CASES.items() if not case.unfound]
@@ -113,6 +115,15 @@ def test_the_outcome_says_whether_there_is_one(name: str) -> None:
 def test_a_search_that_did_not_end_says_so() -> None:
     assert not seen("chain of six").record.scans[0].converged
     assert all(seen(n).record.scans[0].converged for n in ("one", "chain of three", "stories260k"))
+
+
+def test_more_rounds_end_a_search_that_did_not() -> None:
+    chain = seen("chain of six")
+    record = scan(str(chain.plant.folder), options=replace(options(WINDOWS, WINDOW), rounds=6))
+    confirmed = {frozenset(e.weights) for e in record.effects if e.verdict is Verdict.CONFIRMED}
+
+    assert (record.scans[0].outcome, record.scans[0].converged) == (Outcome.FOUND, True)
+    assert frozenset(chain.ids) in confirmed
 
 
 def removals(one: Seen) -> list[Effect]:

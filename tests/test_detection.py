@@ -445,6 +445,16 @@ def test_a_backup_of_the_backup_is_found_in_the_second_round(planted) -> None:
     assert (made.record.scans[0].rounds, made.record.scans[0].converged) == (3, True)
 
 
+def test_one_plain_pass_sees_what_masks_another_and_proves_nothing(planted) -> None:
+    made = planted("backup", trained.backup, 24)
+    record = scan(str(made.plant.folder), options=Options(effects=False, rounds=0))
+    [scanned] = record.scans
+
+    assert [w.id for w in record.super_weights] == [made.plant.scalars[0].id]
+    assert (scanned.outcome, scanned.rounds, scanned.converged) == (Outcome.UNTESTED, 0, False)
+    assert scanned.settings.constants["rounds"] == 0
+
+
 def test_experts_share_a_spike_as_they_are_routed_to(planted) -> None:
     made = planted("two_experts", trained.two_experts)
     model = disk.plain(made.plant.folder)

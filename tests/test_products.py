@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,27 @@ def test_weights_may_lie_either_way_and_inputs_anyhow(turned: bool) -> None:
 
     assert not wide.is_contiguous()
     assert torch.equal(split.MM(wide, right), split.MM(x, w.T))
+
+
+@hardware
+@pytest.mark.parametrize(("first", "second"), [((64, 300), (64, 300)), ((200, 90), (7, 40)), ((3, 40), (300, 300))])
+def test_a_product_is_left_alone_by_the_next(first: tuple[int, int], second: tuple[int, int]) -> None:
+    x, w = drawn(*first, 24, 2)
+    made = split.MM(x, w.T)
+    alone = made.clone()
+    split.MM(*(t.T if t.dtype == torch.bfloat16 else t for t in drawn(*second, 24, 3)))
+
+    assert torch.equal(made, alone)
+
+
+@hardware
+def test_threads_do_not_share_memory() -> None:
+    cases = [drawn(200, 512, 256, seed) for seed in range(16)]
+    alone = [split.MM(x, w.T) for x, w in cases]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda one: split.MM(one[0], one[1].T), cases * 4))
+
+    assert all(torch.equal(made, alone[n % 16]) for n, made in enumerate(together))
 
 
 @pytest.fixture
@@ -279,6 +301,25 @@ def test_weights_are_narrow_while_they_are_resident(both: Both, monkeypatch: pyt
         narrows = [n for n, p in layer.named_parameters() if isinstance(p, Narrow)]
 
         assert len(narrows) == sum(isinstance(m, nn.Linear) for m in layer.modules())
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+@pytest.mark.parametrize("at", [0, 1023, 1024, (1 << 20) - 1])
+def test_one_number_of_a_large_matrix_is_noticed_that_is_none(value: float, at: int) -> None:
+    matrix = torch.randn(1024, 1024).bfloat16()
+    matrix.view(-1)[at] = value
+
+    assert not bool(resident._sums(matrix).isfinite().all())
+
+
+@hardware
+def test_numbers_whose_sum_is_too_large_are_numbers(both: Both) -> None:
+    folder, findings, _, _ = both
+    checkpoint = LocalCheckpoint(folder)
+    info, matrix = next(iter(checkpoint.tensors.values())), torch.full((1024, 1024), 3e38).bfloat16()
+
+    assert not bool(resident._sums(matrix).isfinite().all())
+    resident.Weights(findings.skeleton, checkpoint).check_finite(info, matrix, matrix)
 
 
 def test_the_switch_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
 import safetensors.torch
+import torch
 from huggingface_hub import HfApi
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -122,6 +124,42 @@ def test_what_was_begun_is_what_would_have_been_read(data: st.DataObject, tmp_pa
     expected = {n: content[header[n]["data_offsets"][0] : header[n]["data_offsets"][1]] for n in wanted}
     assert gathered(reading.read(wanted)) == expected
     assert reading.buffers.live == 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_tensors_are_read_right_into_their_memory(data: st.DataObject, tmp_path_factory: Any) -> None:
+    ends = list(accumulate(data.draw(st.lists(st.integers(1, 60), min_size=1, max_size=8)), initial=0))
+    header = {f"t{n}": entry(2 * a, 2 * b, "BF16", [b - a]) for n, (a, b) in enumerate(pairwise(ends))}
+    content = data.draw(st.binary(min_size=2 * ends[-1], max_size=2 * ends[-1]))
+    folder = tmp_path_factory.mktemp("any")
+    (folder / SINGLE).write_bytes(pack(header, content))
+    checkpoint = LocalCheckpoint(folder)
+    checkpoint.max_read, checkpoint.first_read = data.draw(st.sampled_from([(8, 8), (16, 1 << 10), (64, 1 << 30)]))
+    wanted = data.draw(st.lists(st.sampled_from(list(header)), unique=True))
+    made = [(checkpoint.tensors[n], torch.empty(header[n]["shape"], dtype=torch.bfloat16)) for n in wanted]
+    Ahead(checkpoint).fill(made)
+
+    for info, tensor in made:
+        start, end = header[info.name]["data_offsets"]
+        assert bytes(tensor.view(torch.uint8).numpy()) == content[start:end]
+
+
+@pytest.mark.parametrize("what", ["shorter", "gone"])
+def test_a_file_that_ends_too_early_stops_the_reading_of_tensors(tmp_path: Path, what: str) -> None:
+    (tmp_path / SINGLE).write_bytes((MODEL / SINGLE).read_bytes())
+    checkpoint = LocalCheckpoint(tmp_path)
+    checkpoint.max_read = 1 << 12
+    made = [(i, torch.empty(i.shape, dtype=getattr(torch, i.dtype or ""))) for i in checkpoint.tensors.values()]
+    if what == "gone":
+        (tmp_path / SINGLE).unlink()
+    else:
+        os.truncate(tmp_path / SINGLE, 200_000)
+
+    with pytest.raises(Refusal) as caught:
+        Ahead(checkpoint).fill(made)
+    assert caught.value == told(Outcome.FAILED, SINGLE, "No such file" if what == "gone" else "changed")
+    assert not [t for t in threading.enumerate() if t.name.startswith(NAME)]
 
 
 def test_other_tensors_than_those_begun_may_come_between() -> None:

@@ -101,7 +101,7 @@ class Ahead:
     @property
     def straight(self) -> bool:
         """Whether `fill` is worth while: a copy in memory is nothing beside a connection, which has its own threads."""
-        return self.checkpoint.connections == 1 and not self.buffers.pinned
+        return self.checkpoint.connections == 1
 
     def fill(self, wanted: Sequence[tuple[TensorInfo, Tensor]]) -> None:
         """Read tensors as they are stored right into their memory, by as many threads as torch computes with."""

@@ -167,7 +167,8 @@ class Weights:
 
     def _straight(self, names: list[str], stay: frozenset[str]) -> dict[str, Tensor]:
         """Those of the tensors that are wanted as they are stored, read without a copy where that is worth while."""
-        if not self._ahead.straight or self.checkpoint.source is not self.checkpoint:
+        plain = self.checkpoint.source is self.checkpoint and torch.device(self.device).type == "cpu"
+        if not plain or not self._ahead.straight:
             return {}
         infos = [i for i in (self.checkpoint.tensors[n] for n in names) if type(i) is TensorInfo and i.size]
         alike = [i for i in infos if i.name in stay or (i.name not in self._tables and self._dtype(i) == self.dtype)]
