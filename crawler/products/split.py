@@ -95,7 +95,7 @@ _MEMORY = threading.local()
 
 
 def _scratch(name: str, shape: tuple[int, int], dtype: torch.dtype) -> Tensor:
-    """Memory of this thread that is used again and again: fresh pages for each product take a third of its time."""
+    """Memory of this thread that is used again and again: fresh pages for each product take a tenth of its time."""
     size = shape[0] * shape[1]
     kept = getattr(_MEMORY, name, None)
     if kept is None or kept.numel() < size:
