@@ -1,7 +1,8 @@
 """Read-ahead: the raw bytes of the next layer are fetched in the background while the present one computes.
 
 One job at a time reads one set of tensors, over as many connections as the checkpoint is worth; its bytes are handed
-out in file order, and what went wrong in the background is raised there. Memory that was used is used again: fresh
+out in file order, and what went wrong in the background is raised there. From a folder tensors may also be read right
+into their memory. Memory that was used is used again: fresh
 pages cost more than the reading. Knows nothing of what the bytes mean.
 """
 

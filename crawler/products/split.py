@@ -67,14 +67,15 @@ def _gemm() -> Callable[..., None] | None:
 
 def mm(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
     """left (N, K) float32 times right (K, M) bfloat16, which has unit stride along an axis, plus bias (M,): float32."""
-    rows, parts = len(left), _parts(left)
+    rows, columns, parts = len(left), right.shape[1], _parts(left)
     if rows > TOGETHER:
-        made = _product(parts[2 * rows :], right)
-        _product(parts[rows : 2 * rows], right, made)
-        _product(parts[:rows], right, made)
+        made = torch.empty(rows, columns)
+        for at in (2, 1, 0):  # the smallest first
+            _product(parts[at * rows : (at + 1) * rows], right, made, add=at < 2)
     else:
-        each = _product(parts, right, _scratch("products", (3 * rows, right.shape[1]), torch.float32), add=False)
-        made = torch.add(each[2 * rows :], each[rows : 2 * rows]).add_(each[:rows])  # the smallest first
+        each = _scratch("products", (3 * rows, columns), torch.float32)
+        _product(parts, right, each)
+        made = torch.add(each[2 * rows :], each[rows : 2 * rows]).add_(each[:rows])
     return made if bias is None else made.add_(bias)
 
 
@@ -104,18 +105,16 @@ def _scratch(name: str, shape: tuple[int, int], dtype: torch.dtype) -> Tensor:
     return kept[:size].view(shape)
 
 
-def _product(left: Tensor, right: Tensor, to: Tensor | None = None, *, add: bool = True) -> Tensor:
-    """left (N, K) times right (K, M), both bfloat16: float32, added to what `to` holds if that is given."""
+def _product(left: Tensor, right: Tensor, made: Tensor, *, add: bool = False) -> None:
+    """Put left (N, K) times right (K, M), both bfloat16, in `made` (N, M) float32, or add it to what is there."""
     (rows, inner), columns = left.shape, right.shape[1]
-    made = left.new_empty(rows, columns, dtype=torch.float32) if to is None else to
     gemm = _gemm()
     if not made.numel() or gemm is None:
-        return made
+        return
     way, stride = (TRANSPOSED, right.stride(1)) if right.stride(0) == 1 else (AS_IT_IS, right.stride(0))
     sizes = (rows, columns, inner)
     a, b = (left.data_ptr(), inner), (right.data_ptr(), stride)
-    gemm(ROW_MAJOR, AS_IT_IS, way, *sizes, 1.0, *a, *b, float(add and to is not None), made.data_ptr(), columns)
-    return made
+    gemm(ROW_MAJOR, AS_IT_IS, way, *sizes, 1.0, *a, *b, float(add), made.data_ptr(), columns)
 
 
 _LIBRARY.impl("mm", mm, "CPU")  # type: ignore[no-untyped-call]

@@ -66,7 +66,12 @@ def detection(bench: Bench, name: str = "llama-1.1b") -> None:
         report.target("with what is masked against one pass, after imports", ours.inside / full.inside, 0.6),
         report.target("one pass against one pass, the whole process", once.wall / full.wall, 0.6),
         report.target("with what is masked, both, the whole process", ours.wall / again.wall, 0.6),
+        report.target("with what is masked against one pass, the whole process", ours.wall / full.wall, 0.6),
         report.target("one pass against one pass in bfloat16, after imports", once.inside / half.inside, 0.6),
+        report.target(
+            "with what is masked against that, after imports", ours.inside / half.inside, 0.6
+        ),
+        report.target("the same, the whole process", ours.wall / half.wall, 0.6),
         report.target("a screen after imports against the usual way in float32", screen.inside / full.inside, 0.6),
         *costs(report, ours, SHAPES[name]),
     ]
