@@ -68,9 +68,7 @@ def detection(bench: Bench, name: str = "llama-1.1b") -> None:
         report.target("with what is masked, both, the whole process", ours.wall / again.wall, 0.6),
         report.target("with what is masked against one pass, the whole process", ours.wall / full.wall, 0.6),
         report.target("one pass against one pass in bfloat16, after imports", once.inside / half.inside, 0.6),
-        report.target(
-            "with what is masked against that, after imports", ours.inside / half.inside, 0.6
-        ),
+        report.target("with what is masked against that, after imports", ours.inside / half.inside, 0.6),
         report.target("the same, the whole process", ours.wall / half.wall, 0.6),
         report.target("a screen after imports against the usual way in float32", screen.inside / full.inside, 0.6),
         *costs(report, ours, SHAPES[name]),
