@@ -183,13 +183,16 @@ def sites_of(layer: nn.Module) -> list[Site]:
     return [Site(Projection("mlp.down_proj.weight", Layout(rows, cols, cols, 1, 0), None, False), layer)]
 
 
-def explained(x: list[float], w: list[float], bias: float | None = None, elsewhere: float = 0.0) -> Explained:
-    """How a write to channel 0 is explained by products x[k] * w[k]; `elsewhere`: written by something else."""
+def explained(
+    x: list[float], w: list[float], bias: float | None = None, elsewhere: float = 0.0, others: float = 0.0
+) -> Explained:
+    """How a write to channel 0 is explained by products x[k] * w[k]; `elsewhere`: written by something else;
+    `others`: what the 63 other channels hold."""
     weight = torch.zeros(64, len(w))
     weight[0] = torch.tensor(w)
     block = Block(torch.tensor([x]), weight, bias)
     before, extra = torch.zeros(1, 64), torch.zeros(1, 64)
-    extra[0, 0] = elsewhere
+    extra[0, 0], before[0, 1:] = elsewhere, others
     sites = sites_of(block)
     with torch.no_grad(), watching(sites, (1, 1)):
         after = block(before) + extra
@@ -238,8 +241,9 @@ def test_a_published_product_of_the_wrong_sign_is_not_blamed() -> None:
         ([1 / 6] * 6, "neuron_group", 0),
         ([0.1] * 10, "neuron_group", 0),
         ([1 / 12] * 12, "distributed", 0),
-        ([0.28, *[0.02] * 36], "distributed", 0),  # Llama-30B layer 10
-        ([0.75, *[0.01] * 25], "neuron_group", 0),
+        ([0.28, *[0.02] * 36], "distributed", 1),  # Llama-30B layer 10
+        ([0.75, *[0.01] * 25], "neuron_group", 1),
+        ([0.24, *[0.02] * 38], "distributed", 0),  # a lead needs a quarter
         ([0.79, 0.05, *[0.01] * 16], "concentrated", 1),  # a member needs a tenth
     ],
 )
@@ -248,6 +252,13 @@ def test_how_many_products_cover_the_write_decides(parts: list[float], spread: s
     found = explained([100.0] * len(parts), [p * (1 + 1e-3 * (len(parts) - n)) for n, p in enumerate(parts)])
 
     assert (found.spread, len(found.members)) == (spread, members)
+
+
+@pytest.mark.parametrize(("kappa", "members"), [(9.0, 0), (11.0, 1)])
+def test_the_lead_of_a_spread_write_is_named_only_in_a_channel_that_stands_clear(kappa: float, members: int) -> None:
+    found = explained([100.0] * 26, [0.5, *[0.02] * 25], others=100 / (63 * kappa) ** 0.5)
+
+    assert (found.spread, len(found.members)) == ("distributed", members)
 
 
 def test_n_eff_and_coherence() -> None:

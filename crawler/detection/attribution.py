@@ -4,6 +4,7 @@ How much of the write came through a down projection is measured, not assumed: i
 again. That one difference holds residual multipliers, routing weights, gates and norm gains alike.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ..architectures.sites import Site, scaled
 from . import constants as c
-from .massive import Change
+from .massive import Change, massive
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,12 @@ def explain(
     of one token, which stand side by side."""
     rows = sorted({e.channel for e in changes})
     written = {(s, j): _written(site, j, rerun, after) for s, site in enumerate(sites) for j in rows}
-    return [_explain(change, sites, written, copies) for change in changes]
+    return [_explain(e, sites, written, copies, _is_clear(e, after)) for e in changes]
+
+
+def _is_clear(change: Change, after: Tensor) -> bool:
+    """Whether the channel stands far enough above the others for a lead to be more than noise."""
+    return bool(massive(after[change.at, None], c.LEAD_KAPPA)[0, change.channel])
 
 
 def by_products(change: Change, sites: list[Site], copies: int = 1) -> Explained | None:
@@ -75,7 +81,7 @@ def by_products(change: Change, sites: list[Site], copies: int = 1) -> Explained
     parts = [_raw(n, site, change.at // copies, change.channel) for n, site in enumerate(sites)]
     products, names = torch.cat([p for p, _ in parts]), [n for _, names in parts for n in names]
     whole = float(products.sum())
-    return _spread(change, products, names, whole) if whole else None
+    return _spread(change, products, names, whole, clear=True) if whole else None
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,9 @@ def _written(site: Site, row: int, rerun: Callable[[], Tensor], after: Tensor) -
         return _Written(weights, (after - rerun())[:, row])
 
 
-def _explain(change: Change, sites: list[Site], written: dict[tuple[int, int], _Written], copies: int) -> Explained:
+def _explain(
+    change: Change, sites: list[Site], written: dict[tuple[int, int], _Written], copies: int, clear: bool
+) -> Explained:
     total = change.after - change.before
     here = [written[s, change.channel] for s in range(len(sites))]
     through = [float(w.weights[change.at]) for w in here]
@@ -103,7 +111,8 @@ def _explain(change: Change, sites: list[Site], written: dict[tuple[int, int], _
     if write * total <= 0 or abs(write) < 0.5 * abs(total):
         return Explained(change, "bias" if bias * total > 0.5 * total**2 else "attention", "none", None, None, ())
     parts = [_products(n, site, change.at // copies, change.channel, through[n]) for n, site in enumerate(sites)]
-    found = _spread(change, torch.cat([p for p, _ in parts]), [n for _, names in parts for n in names], write)
+    products, names = torch.cat([p for p, _ in parts]), [n for _, names in parts for n in names]
+    found = _spread(change, products, names, write, clear)
     return replace(found, written=torch.stack([w.weights for w in here]).sum(0))
 
 
@@ -121,7 +130,7 @@ def _raw(number: int, site: Site, token: int, row: int) -> tuple[Tensor, list[Na
     return raw, [Named(number, r.expert, r.x, r.y) for r in reached]
 
 
-def _spread(change: Change, products: Tensor, names: list[Named], write: float) -> Explained:
+def _spread(change: Change, products: Tensor, names: list[Named], write: float, clear: bool) -> Explained:
     shares = products / write
     order = shares.argsort(descending=True)
     covered = shares[order].cumsum(0)
@@ -132,11 +141,9 @@ def _spread(change: Change, products: Tensor, names: list[Named], write: float) 
     spread = "distributed" if not reached or count > c.MAX_GROUP else "concentrated"
     if spread == "concentrated" and count > c.MAX_MEMBERS:
         spread = "neuron_group"
-    members: list[Product] = []
-    if spread == "concentrated":
-        for at in order[:count].tolist():
-            if float(shares[at]) >= c.MIN_SHARE:
-                members.append(_name(at, names, change.channel, float(products[at]), float(shares[at])))
+    least = c.MIN_SHARE if spread == "concentrated" else c.LEAD if clear else math.inf
+    places = [at for at in order[:count].tolist() if float(shares[at]) >= least]
+    members = [_name(at, names, change.channel, float(products[at]), float(shares[at])) for at in places]
     return Explained(change, "mlp", spread, n_eff, coherence, tuple(members))
 
 

@@ -35,8 +35,14 @@ MAX_MEMBERS: Final = 4
 """Up to so many products: concentrated."""
 MAX_GROUP: Final = 8
 """Up to so many: a neuron group; beyond: distributed."""
-ROUNDS: Final = 4
-"""Streams with finds removed, at most."""
+LEAD: Final = 0.25
+"""A product of this share or more is named even where the rest of the write is spread: its effect decides. Beyond
+DETECTION.md, which names none there, and so passed over a scalar with 77 % of a write (LOG.md, 2026-11-22)."""
+LEAD_KAPPA: Final = 10.0
+"""KAPPA for that. At 1 the writes of noise have leads too: 48 wrong candidates in place of 26 (LOG.md)."""
+ROUNDS: Final = 10
+"""Streams with finds removed, at most. DETECTION.md has 4, which lost a chain of six; a round is only run when the one
+before it found something, so what converges early pays nothing (LOG.md, 2026-11-22)."""
 CONTROLS: Final = 8
 """Largest other weights of the same matrix that are removed one at a time for comparison."""
 SINGLES: Final = 12

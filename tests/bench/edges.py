@@ -218,12 +218,12 @@ def _kept(part: float, folder: Path) -> Plant:
 
 
 def cover(root: Path) -> None:
-    """COVER: the share of one neuron, the rest in forty parts."""
-    values = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.77, 0.79, 0.81, 0.9, 1.0)
+    """LEAD and COVER: the share of one neuron, the rest in forty parts."""
+    values = (0.05, 0.1, 0.2, 0.24, 0.26, 0.3, 0.5, 0.7, 0.77, 0.79, 0.81, 0.9, 1.0)
     sweep = [(v, partial(one_of_many, v, 40)) for v in values]
-    table("COVER = 0.8, cancelling: share of one, the rest in 40", sweep, root, {"it": first, "all": everything})
-    sweep = [(v, partial(one_of_many, v, 40, kappa=30.0)) for v in (0.2, 0.3, 0.5, 0.7, 0.77, 0.79)]
-    table("COVER = 0.8, hiding at kappa 30: the same", sweep, root, {"it": first, "all": everything})
+    table("LEAD = 0.25, COVER = 0.8, cancelling: share of one, the rest in 40", sweep, root, {"it": first, "all": everything})
+    sweep = [(v, partial(one_of_many, v, 40, kappa=30.0)) for v in (0.2, 0.24, 0.26, 0.3, 0.5, 0.7, 0.77, 0.79)]
+    table("LEAD = 0.25, COVER = 0.8, hiding at kappa 30: the same", sweep, root, {"it": first, "all": everything})
 
 
 def min_share(root: Path) -> None:
@@ -248,8 +248,8 @@ def persist(root: Path) -> None:
 
 def rounds(root: Path) -> None:
     """ROUNDS: masked weights one behind the other."""
-    sweep = [(v, partial(makers.chain, v - 1)) for v in (1, 2, 3, 4, 5, 6, 7)]
-    table("ROUNDS = 4: length of a chain", sweep, root, {"all": everything})
+    sweep = [(v, partial(makers.chain, v - 1)) for v in (1, 2, 5, 6, 9, 10, 11, 12)]
+    table("ROUNDS = 10: length of a chain", sweep, root, {"all": everything})
 
 
 def tokens(root: Path) -> None:

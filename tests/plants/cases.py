@@ -6,7 +6,7 @@ that the groups cost as much as they should is read from plainly loaded files, w
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -33,8 +33,6 @@ class Case:
     bos: bool = True
     """Whether they show in text that begins with `<s>`."""
     refused: bool = False
-    unfound: str = ""
-    """Why the scalars are not all found, where they are not."""
 
 
 MADE = "creator"
@@ -62,10 +60,7 @@ CASES: dict[str, Case] = {
     "masked": _together(2, trained.backup),
     "chain of three": _together(3, partial(trained.backup, last=3)),
     "chain of five": _together(5, partial(makers.chain, 4)),
-    "chain of six": replace(
-        _together(6, partial(makers.chain, 5)),
-        unfound="ROUNDS: the sixth is looked for in round five; `converged` says no",
-    ),
+    "chain of six": _together(6, partial(makers.chain, 5)),
     "amplified": Case(makers.amplified, (MADE, "amplifier"), LONE),
     "expert": _lone(partial(trained.repacked, "mixtral", ONE, (NEURON,))),
     "two experts": _together(2, trained.two_experts),
@@ -93,10 +88,7 @@ CASES: dict[str, Case] = {
     ),
     "on a comma": _lone(partial(makers.on_token, makers.COMMA)),
     "on a word not watched": _lone(partial(makers.on_token, makers.AND)),
-    "most of a write": replace(
-        _lone(partial(makers.mostly, 0.7)),
-        unfound="COVER: what one product and three others do not cover is distributed",
-    ),
+    "most of a write": _lone(partial(makers.mostly, 0.7)),
     "stories260k": Case(partial(makers.as_it_is, "stories260k")),
     "aidreams260k": Case(partial(makers.as_it_is, "aidreams260k")),
     "relullama-260k": Case(partial(makers.as_it_is, "relullama-260k"), refused=True),

@@ -34,7 +34,7 @@ class Event(NamedTuple):
     role: str
 
 
-def rounds(folder: Path, ids: Tensor, most: int = 4) -> list[dict[Spot, str]]:
+def rounds(folder: Path, ids: Tensor, most: int = 10) -> list[dict[Spot, str]]:
     """Finds (place: role) of each round of: run, note, zero the creators and amplifiers, run again."""
     model = plain(folder)
     found: list[dict[Spot, str]] = []
@@ -105,17 +105,18 @@ def _layer_finds(number: int, layer: Any, kept: dict[tuple[int, str], Any]) -> l
         through = written[event.token, event.channel]
         if through * total <= 0 or abs(through) < 0.5 * abs(total):
             continue
-        for expert, col in _members(layer, kept[number, "down"], event.token, event.channel):
+        clear = event.channel in _massive(after[event.token], 10.0)
+        for expert, col in _members(layer, kept[number, "down"], event.token, event.channel, clear):
             found.append((Spot(number, expert, event.channel, col), event.role))
     return found
 
 
-def _massive(h: np.ndarray) -> set[int]:
+def _massive(h: np.ndarray, least: float = 1.0) -> set[int]:
     order = np.argsort(-(h**2), kind="stable")
     energy = h[order] ** 2
     admitted = 0
     for n in range(1, 17):
-        if energy[n - 1] >= energy[n:].sum():
+        if energy[n - 1] >= least * energy[n:].sum():
             admitted = n
     return set(order[:admitted].tolist())
 
@@ -136,7 +137,7 @@ def _events(before: np.ndarray, after: np.ndarray) -> list[Event]:
     return [Event(t, j, role) for _, t, j, role in sorted(chosen, reverse=True)]
 
 
-def _members(layer: Any, kept: Any, token: int, row: int) -> list[tuple[int | None, int]]:
+def _members(layer: Any, kept: Any, token: int, row: int, clear: bool) -> list[tuple[int | None, int]]:
     args, _ = kept
     products: list[tuple[float, int | None, int]] = []
     bias = 0.0
@@ -154,14 +155,16 @@ def _members(layer: Any, kept: Any, token: int, row: int) -> list[tuple[int | No
     whole = sum(p for p, _, _ in products)
     if abs(bias) > 0.5 * abs(whole + bias):
         return []
-    return _prefix(sorted(products, key=lambda p: -p[0] / whole), whole)
+    return _prefix(sorted(products, key=lambda p: -p[0] / whole), whole, clear)
 
 
-def _prefix(products: list[tuple[float, int | None, int]], whole: float) -> list[tuple[int | None, int]]:
+def _prefix(products: list[tuple[float, int | None, int]], whole: float, clear: bool) -> list[tuple[int | None, int]]:
     covered, members = 0.0, []
     for product, expert, col in products:
         members.append((expert, col, product / whole))
         covered += product / whole
         if covered >= 0.8:
             break
-    return [(e, k) for e, k, share in members if share >= 0.1] if len(members) <= 4 else []
+    if len(members) <= 4:
+        return [(e, k) for e, k, share in members if share >= 0.1]
+    return [(e, k) for e, k, share in members if clear and share >= 0.25]
