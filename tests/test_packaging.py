@@ -1,11 +1,14 @@
 """What an editable install hides: the package list, the direction of imports, generated files."""
 
 import hashlib
+import os
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -42,6 +45,13 @@ def test_what_is_pinned_includes_every_direct_dependency() -> None:
     names = {re.match(r"[A-Za-z0-9_-]+", w)[0].lower().replace("_", "-") for w in wanted}  # type: ignore[index]
 
     assert names - pinned == set()
+
+
+def test_a_file_of_tests_is_for_one_process(request: pytest.FixtureRequest) -> None:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        pytest.skip("all tests run in this process")
+
+    assert request.node.nodeid.endswith("@packaging")  # else each process makes the same scans
 
 
 def test_the_shipped_texts_are_those_of_their_provenance() -> None:

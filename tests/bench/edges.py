@@ -221,7 +221,12 @@ def cover(root: Path) -> None:
     """LEAD and COVER: the share of one neuron, the rest in forty parts."""
     values = (0.05, 0.1, 0.2, 0.24, 0.26, 0.3, 0.5, 0.7, 0.77, 0.79, 0.81, 0.9, 1.0)
     sweep = [(v, partial(one_of_many, v, 40)) for v in values]
-    table("LEAD = 0.25, COVER = 0.8, cancelling: share of one, the rest in 40", sweep, root, {"it": first, "all": everything})
+    table(
+        "LEAD = 0.25, COVER = 0.8, cancelling: share of one, the rest in 40",
+        sweep,
+        root,
+        {"it": first, "all": everything},
+    )
     sweep = [(v, partial(one_of_many, v, 40, kappa=30.0)) for v in (0.2, 0.24, 0.26, 0.3, 0.5, 0.7, 0.77, 0.79)]
     table("LEAD = 0.25, COVER = 0.8, hiding at kappa 30: the same", sweep, root, {"it": first, "all": everything})
 
