@@ -54,8 +54,9 @@ TOGETHER = {
     **dict.fromkeys(("detection", "effects", "effects_outliers", "equivalence", "families"), "scanned"),
     **dict.fromkeys(("confusion", "invariance", "texts"), "seen"),
     **dict.fromkeys(("fleet", "pool"), "plain"),
+    **dict.fromkeys(("architectures", "plants"), "planted"),
 }
-"""Files that look at the same scans (`plants.shared`, `plants.confusion`, `test_pool.plain`), made by one process."""
+"""Files that look at the same scans (of `plants.shared`, `confusion` and `matrix`, or of `test_pool.plain`)."""
 
 
 @pytest.hookimpl(tryfirst=True)

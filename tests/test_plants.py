@@ -1,21 +1,18 @@
 """The generic plants are what they say: read plainly, without the detector, from the folder that they wrote."""
 
 import re
-import shutil
 
 import pytest
 import torch
-from transformers.utils import logging
 
-from .plants import generic, tiny
+from .plants import generic, matrix, tiny
 from .plants.coverage import CONVOLVED, GATED_OUTPUT, KINDS_OF, LATENT, LOOPED, NOT_BUILT, STREAMS
 from .plants.shared import one_thread
-from .plants.summary import Measured, measure
+from .plants.summary import Measured
 from .plants.tiny_configs import VARIANTS, H
 
 __all__ = ["one_thread"]
 CASES = [(name, kind) for name, kinds in KINDS_OF.items() for kind in kinds]
-_MEASURED: dict[tuple[str, str], Measured] = {}
 
 
 def _named(tensor: str, names: str) -> dict[str, str]:
@@ -79,14 +76,9 @@ def case(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 
 @pytest.fixture
-def measured(case: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Measured:
+def measured(case: tuple[str, str]) -> Measured:
     """Its plant, planted and measured once in a session; the folder is not kept."""
-    if case not in _MEASURED:
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        folder = tmp_path_factory.mktemp("plants") / "-".join(case)
-        _MEASURED[case] = measure(*case, folder)
-        shutil.rmtree(folder)
-    return _MEASURED[case]
+    return matrix.row(*case).measured
 
 
 def test_the_planted_channel_is_massive_and_without_the_stored_element_it_is_not(measured: Measured) -> None:
@@ -111,10 +103,9 @@ def test_the_stored_index_is_the_planted_place(case: tuple[str, str], measured: 
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
-def test_the_planted_tensor_has_its_published_name(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_planted_tensor_has_its_published_name(name: str) -> None:
     kind = "expert" if "expert" in KINDS_OF[name] else "dense"
-    folder = tmp_path_factory.mktemp("plants") / f"{name}-{kind}"
-    made = _MEASURED[name, kind].plant if (name, kind) in _MEASURED else generic.plant(name, folder, kind)
+    made = matrix.row(name, kind).plant
 
     assert re.sub(r"\.\d+\.", ".N.", made.scalars[0].tensor) == PUBLISHED[name]
 

@@ -21,8 +21,9 @@ from swindex.crawler.parts.whole import assemble
 from swindex.crawler.refusal import Refusal
 from swindex.crawler.scanning import quiet
 
-from . import Plant, disk, generic
+from . import Plant, generic
 from .coverage import KINDS_OF
+from .summary import Measured, measure
 from .tiny import tiny_model
 
 CASES = [(name, kind) for name, kinds in KINDS_OF.items() for kind in kinds]
@@ -38,11 +39,17 @@ class Row:
 
     model_type: str
     kind: str
-    plant: Plant
+    measured: Measured
+    """The plant as anybody would look at it, without the detector."""
     result: Result
     post_norm: bool = False
     logits: tuple[Tensor, Tensor] | None = None
     """Without the planted scalar: of the stream in which it was removed, and of the file that holds a zero there."""
+
+    @property
+    def plant(self) -> Plant:
+        """What was planted, and where."""
+        return self.measured.plant
 
     @property
     def reason(self) -> str | None:
@@ -62,27 +69,25 @@ class Row:
 
 @cache
 def row(model_type: str, kind: str) -> Row:
-    """Plant, scan, and compare with the file in which the scalar is zero."""
+    """Plant, look at it plainly, scan, and compare with the file in which the scalar is zero."""
     quiet()
     with tempfile.TemporaryDirectory(prefix="swindex-plants-") as name:
-        plant = generic.plant(model_type, Path(name) / model_type, kind)
-        checkpoint = LocalCheckpoint(plant.folder)
+        measured = measure(model_type, kind, Path(name) / model_type)
+        checkpoint = LocalCheckpoint(measured.plant.folder)
         try:
             findings = run(checkpoint, DETECT)
         except Refusal as refusal:
-            return Row(model_type, kind, plant, refused(checkpoint.model_id, None, refusal, checkpoint))
+            return Row(model_type, kind, measured, refused(checkpoint.model_id, None, refusal, checkpoint))
         result = assemble(checkpoint, findings, DETECT)
-        both = _logits(checkpoint, findings, plant) if len(findings.peeler.streams) > 1 else None
-        return Row(model_type, kind, plant, result, findings.peeler.post_norm, both)
+        both = _logits(checkpoint, findings, measured.zeroed) if len(findings.peeler.streams) > 1 else None
+        return Row(model_type, kind, measured, result, findings.peeler.post_norm, both)
 
 
-def _logits(checkpoint: LocalCheckpoint, findings: Findings, plant: Plant) -> tuple[Tensor, Tensor]:
+def _logits(checkpoint: LocalCheckpoint, findings: Findings, zeroed: Path) -> tuple[Tensor, Tensor]:
     batch, residual = findings.peeler.batch, findings.peeler.streams[1].residual
     with Weights(findings.skeleton, checkpoint).outside():
         keep = torch.arange(batch.ids.shape[1])
         ours = logits(findings.skeleton.model, findings.skeleton.layers, batch, residual, keep)
-    zeroed = plant.folder.with_name("zeroed")
-    disk.edited(plant.folder, zeroed, [(s.tensor, s.index) for s in plant.scalars])
     with torch.no_grad():
         theirs: Tensor = generic.loaded(zeroed)(input_ids=batch.ids, use_cache=False).logits
     return ours, theirs

@@ -3,7 +3,6 @@
 `python -m tests.plants.summary [TYPE ...]` prints a line for each type and kind; nothing here knows the detector.
 """
 
-import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -25,6 +24,8 @@ class Measured:
     """A plant, and its channel at `<s>` behind its layer, before and after zeroing the stored element."""
 
     plant: Plant
+    zeroed: Path
+    """The checkpoint in which the stored element is zero."""
     shape: tuple[int, ...]
     """Of the stored tensor."""
     spike: float
@@ -34,13 +35,12 @@ class Measured:
 
 
 def measure(model_type: str, kind: str, folder: Path) -> Measured:
-    """Plant in an empty folder, load twice."""
+    """Plant in an empty folder, load twice; what is zeroed lies beside it."""
     made = plant(model_type, folder, kind)
     before = _behind(folder, made)
     zeroed = edited(folder, folder.with_name(folder.name + "-zeroed"), [(s.tensor, s.index) for s in made.scalars])
     after = _behind(zeroed, made)
-    shutil.rmtree(zeroed)
-    return Measured(made, _shape(folder, made.scalars[0].tensor), *before, *after)
+    return Measured(made, zeroed, _shape(folder, made.scalars[0].tensor), *before, *after)
 
 
 def _behind(folder: Path, made: Plant) -> tuple[float, bool]:
@@ -78,8 +78,8 @@ def main(names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as root:
         for model_type in names or KINDS_OF:
             for kind in KINDS_OF[model_type]:
-                print(line(model_type, kind, Path(root) / f"{model_type}-{kind}"), flush=True)
-                shutil.rmtree(Path(root) / f"{model_type}-{kind}", ignore_errors=True)
+                with tempfile.TemporaryDirectory(dir=root) as name:
+                    print(line(model_type, kind, Path(name) / "plant"), flush=True)
     if not names:
         print(*(f"{name:26} not built: {why}" for name, why in NOT_BUILT.items()), sep="\n")
 
