@@ -77,22 +77,22 @@ WHOLE = to_bytes(done("a/one"))
 NAME = key_of(Job("a/one", COMMIT)) + ".json"
 
 
-@pytest.mark.parametrize(
-    ("name", "data"),
-    [
-        (NAME, WHOLE[:-1]),
-        (NAME, b""),
-        (NAME, b"[]"),
-        (NAME, b"\xff\xfe"),
-        (NAME, WHOLE + b"\n"),
-        (NAME, WHOLE.replace(b'"how":"scan"', b'"how":"scan","how":"scan"')),
-        (NAME, WHOLE.replace(b'"how":"scan"', b'"how":"scan","more":1')),
-        (NAME, WHOLE.replace(b'"model":{"', b'"model":{"unheard":1,"')),
-        (NAME, WHOLE.replace(b'"id":"a/one"', b'"id":"a/two"')),
-        ("0" * 64 + ".json", WHOLE),
-        ("notes.txt", b"hello"),
-    ],
-)
+FOREIGN = {
+    "cut": (NAME, WHOLE[:-1]),
+    "empty": (NAME, b""),
+    "a list": (NAME, b"[]"),
+    "not UTF-8": (NAME, b"\xff\xfe"),
+    "a newline more": (NAME, WHOLE + b"\n"),
+    "a key twice": (NAME, WHOLE.replace(b'"how":"scan"', b'"how":"scan","how":"scan"')),
+    "a key more": (NAME, WHOLE.replace(b'"how":"scan"', b'"how":"scan","more":1')),
+    "a key more of the model": (NAME, WHOLE.replace(b'"model":{"', b'"model":{"unheard":1,"')),
+    "another model": (NAME, WHOLE.replace(b'"id":"a/one"', b'"id":"a/two"')),
+    "another name": ("0" * 64 + ".json", WHOLE),
+    "notes": ("notes.txt", b"hello"),
+}
+
+
+@pytest.mark.parametrize(("name", "data"), FOREIGN.values(), ids=FOREIGN)
 def test_what_no_worker_wrote_is_moved_aside_and_reported(box: Box, name: str, data: bytes) -> None:
     foreign(box, name, data)
     box.put(done("a/two"))
