@@ -20,10 +20,11 @@ from swindex.crawler.architectures.watch import Layout
 from swindex.crawler.detection import constants as c
 from swindex.crawler.detection.ablate import Ablator, groups_of
 from swindex.crawler.detection.attribution import Explained, explain
-from swindex.crawler.detection.corpora import Corpus, Tokens, load_tokenizer, read_corpus, shipped_corpora
+from swindex.crawler.detection.corpora import Corpus, read_corpus, shipped_corpora
 from swindex.crawler.detection.lockstep import Batch
 from swindex.crawler.detection.massive import Change, changes, kappa, massive
 from swindex.crawler.detection.run import Options
+from swindex.crawler.detection.tokens import Tokens, load_tokenizer
 from swindex.crawler.detection.weights import Find, Place, removed
 from swindex.crawler.refusal import Refusal
 from swindex.crawler.scanning import scan

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from swindex.crawler.detection import tokencache
-from swindex.crawler.detection.corpora import Tokens, load_tokenizer, read_corpus, shipped_corpora
+from swindex.crawler.detection.corpora import read_corpus, shipped_corpora
 from swindex.crawler.detection.run import Options
+from swindex.crawler.detection.tokens import Tokens, load_tokenizer
 from swindex.crawler.scanning import scan
 
 from .plants import disk

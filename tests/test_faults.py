@@ -217,17 +217,20 @@ def test_no_command_prints_or_stores_the_token(
     hub.add_folder("org/m", CHECKPOINTS / "aidreams260k", gated="auto", pipeline_tag="text-generation")
     hub.fault(fault[0], **fault[1])
     place = ["--out", str(tmp_path / "r.json")] if command[0] == "scan" else ["--index", str(tmp_path / "index")]
-    script = "import sys; from swindex.crawler.hub import retry; retry.BASE_WAIT, retry.ROUNDING = 0.001, 0.0\n"
-    script += "from swindex.api.main import main; sys.exit(main(sys.argv[1:]))"
+    (at_once := tmp_path / "at_once").mkdir()  # no process waits before it asks again, workers included
+    (at_once / "sitecustomize.py").write_text(
+        "from swindex.crawler.hub import retry\nretry.BASE_WAIT, retry.ROUNDING = 0.001, 0.0\n"
+    )
     shown = {
         "HF_DEBUG": "1",
         "HF_HUB_VERBOSITY": "debug",
         "SWINDEX_DEBUG": "1",
         shared.FOLDER: str(tmp_path / "shared"),
+        "PYTHONPATH": str(at_once),
     }
     env = {**os.environ, "HF_ENDPOINT": hub.url, "HF_TOKEN": SECRET, **shown}
     done = subprocess.run(
-        [sys.executable, "-c", script, *command, *place, "--json"], env=env, capture_output=True, timeout=120
+        [Path(sys.executable).parent / "swindex", *command, *place, "--json"], env=env, capture_output=True, timeout=120
     )
 
     kept = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())

@@ -19,12 +19,12 @@ from torch import Tensor
 from swindex.crawler.architectures.resolve import resolve
 from swindex.crawler.architectures.skeleton import build
 from swindex.crawler.checkpoint.local import LocalCheckpoint
-from swindex.crawler.detection.corpora import load_tokenizer
 from swindex.crawler.detection.lockstep import capture
 from swindex.crawler.detection.peel import Peeler
 from swindex.crawler.detection.proof import Proof
 from swindex.crawler.detection.resident import Weights
 from swindex.crawler.detection.run import Options
+from swindex.crawler.detection.tokens import load_tokenizer
 from swindex.crawler.scanning import quiet, scan
 from swindex.schema.record import Record
 

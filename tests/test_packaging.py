@@ -95,6 +95,18 @@ def test_guarding_files_needs_no_torch(tmp_path: Path) -> None:
     assert (done.returncode, "All tensors are what the baseline says." in done.stdout) == (0, True)
 
 
+def test_the_process_that_leads_a_crawl_does_without_torch() -> None:
+    program = (
+        "import sys\n"
+        "for name in ('torch', 'transformers', 'accelerate', 'safetensors'): sys.modules[name] = None\n"
+        "import swindex.crawler.crawling.fleet, swindex.crawler.crawling.gate, swindex.crawler.crawling.run\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")  # its workers import it, each for itself
+
+
 def test_the_light_commands_need_no_crawl_extra() -> None:
     program = (
         "import sys\n"

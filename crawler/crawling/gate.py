@@ -21,7 +21,7 @@ from .jobs import Done, Job
 from .look import compared, look
 from .policy import Policy
 from .state import Queued
-from .task import unopened
+from .undone import unopened
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ..detection.options import Options
 from ..parts.content import content_of
 from ..parts.result import Parts, config_facts
 from ..refusal import Refusal
-from ..stored.methods import quantization
+from ..stored.config import quantization
 from .fine_tunes import ENOUGH, OFF, is_enough, read_if_there
 from .jobs import Done, Job
 from .policy import FineTunes

@@ -24,6 +24,7 @@ from .jobs import Job
 from .limits import BASE, SHARE, TimeLimit, free_cores, free_memory, memory_of
 from .outbox import key_of, open_box
 from .queue import Queue
+from .undone import broken_off
 from .worker import settings_of
 
 AHEAD = 8
@@ -220,8 +221,6 @@ class Pool:
 
     def _record(self, job: Job, reason: str, seconds: float, *, lasting: bool, stopped: str) -> Event:
         """Keep what is known of a job that was broken off, unless it was done at the last moment."""
-        from .task import broken_off
-
         if not self.box.has(job):
             device = self.options.device
             self.box.put(broken_off(job, reason, lasting=lasting, seconds=seconds, stopped=stopped, device=device))

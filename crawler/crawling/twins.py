@@ -13,10 +13,11 @@ from ...schema.record import Record
 from ...schema.scan import Cost, Scan, SharedFrom
 from ...schema.weight import Group, SuperWeight
 from ..checkpoint.base import Checkpoint
-from ..detection.run import Options, corpora_of
+from ..detection.corpora import corpora_of
+from ..detection.options import Options
 from ..parts.content import content_of
 from ..parts.result import Result, digest
-from ..parts.scan import asked, named
+from ..parts.settings import asked, named
 from .jobs import Done, Job
 from .own import is_own
 

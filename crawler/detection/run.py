@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -21,16 +20,7 @@ from ..checkpoint.base import Checkpoint
 from ..refusal import failed, unsupported
 from . import constants as c
 from .ablate import Ablator
-from .corpora import (
-    MAX_PROMPT,
-    PROMPT,
-    Corpus,
-    Tokens,
-    load_tokenizer,
-    read_corpus,
-    shipped_corpora,
-    start_only,
-)
+from .corpora import Corpus, corpora_of
 from .lockstep import Batch, Looped, capture, capture_each
 from .looped import LoopedAblator, LoopedPeeler, prove, resident
 from .measuring import Measured, measure_streams
@@ -43,6 +33,7 @@ from .proof import Proof, proof_ids
 from .resident import Weights
 from .startless import only_startless
 from .texts import watch_texts
+from .tokens import MAX_PROMPT, PROMPT, Tokens, load_tokenizer, start_only
 from .weights import Place
 
 Capture = Callable[[PreTrainedModel, nn.ModuleList, Tensor], Batch]
@@ -142,12 +133,6 @@ def _with_startless(findings: Findings, texts: list[tuple[Corpus, Batch]], optio
         tokens, ablator = replace(findings.tokens, bos=None), Ablator([b for _, b in texts], factors=options.factors)
         findings.startless = replace(findings, tokens=tokens, corpora=texts, ablator=ablator, measured=Measured())
     return findings
-
-
-def corpora_of(options: Options) -> list[Corpus]:
-    """The texts that effects are measured on."""
-    effects = options.effects and options.depth != SCREEN
-    return ([read_corpus(Path(t)) for t in options.texts] or shipped_corpora()) if effects else []
 
 
 def _watched(skeleton: Skeleton, tokens: Tokens, options: Options, longest: int) -> tuple[list[str], Tensor]:

@@ -11,14 +11,13 @@ from ...schema.types import Intervention, Outcome, Role, Verdict
 from ..architectures.skeleton import Skeleton
 from ..checkpoint.base import Checkpoint
 from ..detection import constants as c
-from ..detection.corpora import Corpus
 from ..detection.massive import Change, kappa
 from ..detection.peel import Seen
 from ..detection.run import SCREEN, Findings, Options
 from ..detection.weights import Find, Place
 from ..stored.codec import Quantized
 from .content import content_of
-from .result import DETECTOR
+from .settings import asked, named
 from .weights import token_of
 
 MAX_EVENTS = 64
@@ -55,28 +54,6 @@ def settings_of(findings: Findings, options: Options) -> Settings:
         ),
         corpora=named(corpus for corpus, _ in findings.corpora),
     )
-
-
-def asked(options: Options) -> dict[str, Any]:
-    """The settings that follow from the options alone, whatever the model is."""
-    return {
-        "detector": DETECTOR,
-        "constants": {**c.as_settings(), **_chosen(options)},
-        "effects": options.effects and options.depth != SCREEN,
-        "depth": options.depth,
-        "compute_dtype": options.compute,
-    }
-
-
-def named(corpora: Iterable[Corpus]) -> tuple[str, ...]:
-    """The texts as settings name them."""
-    return tuple(f"{corpus.name} sha256:{corpus.sha256}" for corpus in corpora)
-
-
-def _chosen(options: Options) -> dict[str, int | str]:
-    """What takes the place of a constant."""
-    factors = {"factors": ", ".join(f"{f:g}" for f in options.factors)} if options.factors else {}
-    return {"rounds": options.rounds, "windows": options.windows, "window": options.window, **factors}
 
 
 def profile_of(findings: Findings) -> tuple[LayerProfile, ...]:

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 from ..refusal import corrupt, unsupported
 from .codec import Codec, Tensors
+from .config import Config, quantization
 from .integers import Awq, Gptq, Packed
 from .mxfp4 import Mxfp4
 from .scaled import Block, Scaled
 
-Config = dict[str, Any]
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -147,15 +147,6 @@ METHODS: dict[str, Callable[[Config, Shapes], tuple[Format, ...]]] = {
     "mxfp4": _mxfp4,
 }
 """quant_method -> its formats. All others (bitsandbytes, aqlm, hqq, torchao, ...) are refused by name."""
-
-
-def quantization(raw: Config) -> Any:
-    """What config.json says of quantization, None for a plain checkpoint."""
-    for where in (raw, _dict(raw.get("text_config"))):
-        for key in ("quantization_config", "compression_config"):
-            if where.get(key) is not None:
-                return where[key]
-    return None
 
 
 def formats(raw: Config, place: str, shapes: Shapes | None = None) -> tuple[Format, ...]:

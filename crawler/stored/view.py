@@ -17,8 +17,9 @@ from ..checkpoint.header import TensorInfo
 from ..checkpoint.view import Through
 from ..refusal import corrupt
 from .codec import DamagedError, Element, Quantized, quantized
+from .config import quantization
 from .integers import Gptq, Packed
-from .methods import Format, formats, quantization
+from .methods import Format, formats
 
 TOGETHER = 1 << 28
 """Stored bytes up to which a request is read in file order; beyond it scales come first, so codes need not wait."""

@@ -37,7 +37,8 @@ def main(folder: str, dtype: str, what: str, *sizes: str) -> None:
 
 
 def _evaluate(model, tokenizer, sets: str, windows: str, window: str, text: str) -> list[float]:  # type: ignore[no-untyped-def]
-    from swindex.crawler.detection.corpora import Tokens, read_corpus
+    from swindex.crawler.detection.corpora import read_corpus
+    from swindex.crawler.detection.tokens import Tokens
 
     ids = Tokens(tokenizer, tokenizer.bos_token_id).windows(read_corpus(Path(text)), int(windows), int(window))
     losses = []
@@ -75,7 +76,7 @@ def _peak(model, ids) -> tuple[float, int, int, int]:  # type: ignore[no-untyped
 def _ids(tokenizer, what: str) -> torch.Tensor:  # type: ignore[no-untyped-def]
     if what == "paper":
         return torch.tensor([tokenizer(PAPER_PROMPT).input_ids])
-    from swindex.crawler.detection.corpora import Tokens
+    from swindex.crawler.detection.tokens import Tokens
 
     return Tokens(tokenizer, tokenizer.bos_token_id).prompts()[1]
 
