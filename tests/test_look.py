@@ -290,7 +290,7 @@ def test_a_scan_with_other_settings_is_not_shared(options: Options, index: Index
 def test_a_scan_of_another_detector_is_not_shared(
     index: Index, copy: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("swindex.crawler.parts.scan.DETECTOR", "swindex 9.9.9")
+    monkeypatch.setattr("swindex.crawler.parts.settings.DETECTOR", "swindex 9.9.9")
 
     assert share(base(index), opened(copy), OPTIONS) is None
 
