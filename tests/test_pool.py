@@ -15,7 +15,7 @@ from huggingface_hub import HfApi
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swindex.crawler.crawling import run
+from swindex.crawler.crawling import limits, run
 from swindex.crawler.crawling.child import READ_TOKEN, environment
 from swindex.crawler.crawling.collect import collect
 from swindex.crawler.crawling.jobs import Done, Job
@@ -194,6 +194,19 @@ def test_an_iterator_with_nothing_at_the_moment_is_asked_again() -> None:
 @pytest.mark.parametrize(("size", "peak"), [(2.2, 0.64), (13.5, 1.5), (138, 6.1)])
 def test_the_estimate_is_above_what_was_measured_and_not_far(size: float, peak: float) -> None:
     assert peak <= memory_of(int(size * GB), effects=False) / GB <= 1.25 * peak
+
+
+@pytest.mark.parametrize(
+    ("stated", "workers", "threads"),
+    [("", 1, 8), ("", 3, 2), ("", 16, 1), ("5", 1, 5), ("5", 16, 5), ("4,2", 1, 4), ("0", 1, 8), ("many", 2, 4)],
+)
+def test_workers_share_the_cores_unless_the_environment_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, stated: str, workers: int, threads: int
+) -> None:
+    monkeypatch.setattr(limits, "free_cores", lambda: 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", stated)
+
+    assert limits.threads_of(workers) == threads
 
 
 def test_a_larger_model_may_take_longer() -> None:

@@ -49,6 +49,12 @@ def free_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads_of(workers: int) -> int:
+    """Threads for each of so many workers: what OMP_NUM_THREADS says, else their share of the cores."""
+    stated = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(stated) if stated.isdecimal() and int(stated) else max(1, free_cores() // workers)
+
+
 def _available() -> float:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()

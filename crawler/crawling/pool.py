@@ -21,7 +21,7 @@ from ...schema.ids import is_model_id
 from ..detection.options import Options
 from .child import Child, environment
 from .jobs import Job
-from .limits import BASE, SHARE, TimeLimit, free_cores, free_memory, memory_of
+from .limits import BASE, SHARE, TimeLimit, free_cores, free_memory, memory_of, threads_of
 from .outbox import key_of, open_box
 from .queue import Queue
 from .undone import broken_off
@@ -56,8 +56,8 @@ class Pool:
     that started them.
 
     `workers`: how many at most, by default the cores. `memory`: bytes that they may take together, by default 80 % of
-    what is free; a job that needs more than that is done alone. `threads`: of each, by default its share of the cores.
-    `variables`: more environment for them. `only_read_token`: see `child.environment`.
+    what is free; a job that needs more than that is done alone. `threads`: of each, by default those of
+    `limits.threads_of`. `variables`: more environment for them. `only_read_token`: see `child.environment`.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Pool:
         self.memory = SHARE * free_memory() if memory is None else memory
         self.options, self.box = options, open_box(outbox)
         self.time_limit = time_limit or TimeLimit()
-        threads = threads or max(1, free_cores() // self.workers)
+        threads = threads or threads_of(self.workers)
         self._settings = settings_of(options, str(outbox), threads, self.workers + 1, share)
         self._variables = environment(threads, variables or {}, only_read_token=only_read_token)
         self._children: list[Child] = []
