@@ -27,6 +27,7 @@ os.environ |= {
     "HF_HUB_DISABLE_XET": "1",
     "SWINDEX_CACHE": os.path.join(_HOME, "swindex"),
     "TOKENIZERS_PARALLELISM": "false",
+    "XDG_CACHE_HOME": os.path.join(_HOME, "cache"),
     "XDG_DATA_HOME": os.path.join(_HOME, "data"),
 }
 if _beside := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
@@ -75,6 +76,13 @@ def the_client_s_own_ways() -> Iterator[None]:
     transport = sys.modules.get("swindex.crawler.hub.transport")
     if transport is not None:
         transport.uninstall()
+
+
+@pytest.fixture(autouse=True)
+def nothing_seen() -> Iterator[None]:
+    """A client remembers what an address had; the next test may serve another index at the same port."""
+    yield
+    shutil.rmtree(os.path.join(_HOME, "cache", "swindex", "seen"), ignore_errors=True)
 
 
 @pytest.fixture
