@@ -34,6 +34,12 @@ CHECKS = (
         "True",
     ),
     ("a scan without the extra", ["-m", "swindex.api", "scan", "."], 3, "pip install 'swindex[crawl]'"),
+    (
+        "a crawl without the extra",
+        ["-m", "swindex.api", "crawl", "a/b", "--index", "x"],
+        3,
+        "pip install 'swindex[crawl]'",
+    ),
     ("a study without the extras", ["-m", "swindex.api", "study", ".", "--out", "x"], 3, "'swindex[crawl,serve]'"),
     ("a service without the extra", ["-m", "swindex.api", "serve"], 3, "pip install 'swindex[serve]'"),
     ("lightness", ["-c", f"import importlib.util as u; print([m for m in {HEAVY} if u.find_spec(m)])"], 0, "[]"),

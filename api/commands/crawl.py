@@ -8,7 +8,7 @@ import typer
 
 from ..main import print_json, write
 from ..page import Cell, Column, Page, clean, number, wants_colour, width_of
-from .options import Json, WriteIndex, crawler, writable
+from .options import Json, WriteIndex, crawler, require_torch, writable
 from .sizes import bytes_text, time_text
 from .watching import watching
 
@@ -78,6 +78,7 @@ def crawl(
     )
     if plan:
         return _print(crawler("plan")(list(models or ()), index=directory, policy=rules), json, _plan_page)
+    require_torch("scanning")  # of the workers: this process does without
     with watching() as watch:
         report = crawler("crawl")(
             list(models or ()), index=directory, policy=rules, watch=watch, accept_held=accept_held

@@ -2,6 +2,7 @@
 
 import os
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,5 +62,15 @@ def with_torch(module: str, name: str, what_for: str) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
-        what = f"{error.name} is not installed"
-        raise MissingExtraError(f"{what}; {what_for} needs more: pip install 'swindex[crawl]'") from None
+        raise _missing(str(error.name), what_for) from None
+
+
+def require_torch(what_for: str) -> None:
+    """Raise MissingExtraError where what needs torch would fail; imports none of it."""
+    for name in _EXTRA:
+        if find_spec(name) is None:
+            raise _missing(name, what_for)
+
+
+def _missing(name: str, what_for: str) -> MissingExtraError:
+    return MissingExtraError(f"{name} is not installed; {what_for} needs more: pip install 'swindex[crawl]'")

@@ -2,8 +2,8 @@
 
 One job at a time reads one set of tensors, over as many connections as the checkpoint is worth; its bytes are handed
 out in file order, and what went wrong in the background is raised there. From a folder tensors may also be read right
-into their memory. Memory that was used is used again: fresh
-pages cost more than the reading. Knows nothing of what the bytes mean.
+into their memory. Memory that was used is used again: fresh pages cost more than the reading. Knows nothing of what
+the bytes mean.
 """
 
 from collections.abc import Iterator, Sequence

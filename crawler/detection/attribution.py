@@ -4,7 +4,6 @@ How much of the write came through a down projection is measured, not assumed: i
 again. That one difference holds residual multipliers, routing weights, gates and norm gains alike.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -65,23 +64,27 @@ def explain(
     of one token, which stand side by side."""
     rows = sorted({e.channel for e in changes})
     written = {(s, j): _written(site, j, rerun, after) for s, site in enumerate(sites) for j in rows}
-    return [_explain(e, sites, written, copies, _is_clear(e, after)) for e in changes]
+    return [_without_noise(_explain(change, sites, written, copies), after) for change in changes]
 
 
-def _is_clear(change: Change, after: Tensor) -> bool:
-    """Whether the channel stands far enough above the others for a lead to be more than noise."""
-    return bool(massive(after[change.at, None], c.LEAD_KAPPA)[0, change.channel])
+def _without_noise(found: Explained, after: Tensor) -> Explained:
+    """Leads of a spread write count only in a channel that stands far above the others: those of noise do not."""
+    if not found.members or found.spread == "concentrated":
+        return found
+    clear = massive(after[found.change.at, None], c.LEAD_KAPPA)[0, found.change.channel]
+    return found if clear else replace(found, members=())
 
 
 def by_products(change: Change, sites: list[Site], copies: int = 1) -> Explained | None:
     """What the products in a change's row say by themselves, without running the layer; None if they add to nothing.
 
     With one down projection members and shares are those of `explain`; how much of the change it wrote is not known.
+    For channels that stand clear, as those watched in texts do: TEXT_KAPPA is not below LEAD_KAPPA.
     """
     parts = [_raw(n, site, change.at // copies, change.channel) for n, site in enumerate(sites)]
     products, names = torch.cat([p for p, _ in parts]), [n for _, names in parts for n in names]
     whole = float(products.sum())
-    return _spread(change, products, names, whole, clear=True) if whole else None
+    return _spread(change, products, names, whole) if whole else None
 
 
 @dataclass(frozen=True)
@@ -101,9 +104,7 @@ def _written(site: Site, row: int, rerun: Callable[[], Tensor], after: Tensor) -
         return _Written(weights, (after - rerun())[:, row])
 
 
-def _explain(
-    change: Change, sites: list[Site], written: dict[tuple[int, int], _Written], copies: int, clear: bool
-) -> Explained:
+def _explain(change: Change, sites: list[Site], written: dict[tuple[int, int], _Written], copies: int) -> Explained:
     total = change.after - change.before
     here = [written[s, change.channel] for s in range(len(sites))]
     through = [float(w.weights[change.at]) for w in here]
@@ -112,7 +113,7 @@ def _explain(
         return Explained(change, "bias" if bias * total > 0.5 * total**2 else "attention", "none", None, None, ())
     parts = [_products(n, site, change.at // copies, change.channel, through[n]) for n, site in enumerate(sites)]
     products, names = torch.cat([p for p, _ in parts]), [n for _, names in parts for n in names]
-    found = _spread(change, products, names, write, clear)
+    found = _spread(change, products, names, write)
     return replace(found, written=torch.stack([w.weights for w in here]).sum(0))
 
 
@@ -130,7 +131,7 @@ def _raw(number: int, site: Site, token: int, row: int) -> tuple[Tensor, list[Na
     return raw, [Named(number, r.expert, r.x, r.y) for r in reached]
 
 
-def _spread(change: Change, products: Tensor, names: list[Named], write: float, clear: bool) -> Explained:
+def _spread(change: Change, products: Tensor, names: list[Named], write: float) -> Explained:
     shares = products / write
     order = shares.argsort(descending=True)
     covered = shares[order].cumsum(0)
@@ -141,7 +142,7 @@ def _spread(change: Change, products: Tensor, names: list[Named], write: float, 
     spread = "distributed" if not reached or count > c.MAX_GROUP else "concentrated"
     if spread == "concentrated" and count > c.MAX_MEMBERS:
         spread = "neuron_group"
-    least = c.MIN_SHARE if spread == "concentrated" else c.LEAD if clear else math.inf
+    least = c.MIN_SHARE if spread == "concentrated" else c.LEAD
     places = [at for at in order[:count].tolist() if float(shares[at]) >= least]
     members = [_name(at, names, change.channel, float(products[at]), float(shares[at])) for at in places]
     return Explained(change, "mlp", spread, n_eff, coherence, tuple(members))
